@@ -1,0 +1,201 @@
+"""How a kernel describes itself, so that it can be swept, verified, compiled elsewhere, timed and looked up.
+
+One `TunableKernel` beside each kernel serves the sweep, the tests, the benchmarks and the run-time lookup. Your own
+kernel needs nothing more than an importable module that holds one (see docs/own-kernel.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+Value = int | float | str
+Config = Mapping[str, Value]
+Problem = Mapping[str, int | str]
+Tensors = Mapping[str, torch.Tensor]
+
+DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+# Launch options: they change the machine code, never what a kernel computes.
+LAUNCH_OPTIONS = frozenset({"num_warps", "num_stages", "num_ctas", "maxnreg"})
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a problem.
+
+    Attributes:
+        name: the axis as sweep files and results spell it, for example `num_experts`.
+        short: its short name in the results' file names, for example `E`.
+        kind: `count` for positive integers, `dtype` for one of the engines' dtype words.
+        ladder: True for the one axis (tokens) whose values are rows of one results file and are not in its name.
+    """
+
+    name: str
+    short: str
+    kind: Literal["count", "dtype"] = "count"
+    ladder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One config parameter.
+
+    Attributes:
+        name: as sweep files and results spell it.
+        default: the value of a config that does not name it; its type is the parameter's type.
+        kind: `numeric` (ordered), `binary` (0 or 1) or `categorical`; what a search may assume of it.
+        choices: the values that the kernel can take, where that is a closed set.
+    """
+
+    name: str
+    default: Value
+    kind: Literal["numeric", "binary", "categorical"] = "numeric"
+    choices: tuple[Value, ...] | None = None
+
+    def reject(self, value: Value) -> str | None:
+        """Says why the kernel cannot take `value`, or None where it can."""
+        if self.choices is None or value in self.choices:
+            return None
+        return f"{self.name}={value!r} is not one of {', '.join(map(str, self.choices))}"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLaunch:
+    """One launch of one Triton kernel, with everything that decides its machine code.
+
+    Attributes:
+        kernel: the `@triton.jit` function.
+        grid: programs along each axis, three positive integers.
+        arguments: the kernel's run-time arguments by name: tensors and numbers.
+        constexprs: its `tl.constexpr` arguments by name.
+        options: `num_warps`, `num_stages`, `enable_fp_fusion` and the like.
+    """
+
+    kernel: Any
+    grid: tuple[int, int, int]
+    arguments: Mapping[str, Any]
+    constexprs: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def run(self) -> None:
+        """Launches the kernel on the current stream (or in Triton's interpreter)."""
+        self.kernel[self.grid](**self.arguments, **self.constexprs, **self.options)
+
+    def compile(self) -> Any:
+        """Compiles for Triton's active target without launching; tensors may be on the meta device.
+
+        Returns:
+            Triton's compiled kernel, with `asm` and `metadata`.
+        """
+        return self.kernel.warmup(grid=self.grid, **self.arguments, **self.constexprs, **self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one call has to move and compute, for the roofline: compulsory bytes and floating-point operations."""
+
+    bytes_read: int
+    bytes_written: int
+    flops: int
+
+
+def _accepts_all(problem: Problem, config: Config) -> str | None:
+    return None
+
+
+def _unscaled(problem: Problem, config: Config) -> Problem:
+    return problem
+
+
+def compare_close(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
+    """The default comparison: every output equal to the reference within torch's tolerance for its dtype."""
+    for name, reference in expected.items():
+        try:
+            torch.testing.assert_close(actual[name], reference, equal_nan=True)
+        except AssertionError as error:
+            return f"{name}: {' '.join(str(error).split())}"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunableKernel:
+    """A kernel with its problem axes, its config parameters, and all that a sweep needs to run and judge it.
+
+    Attributes:
+        name: what results are filed under; letters, digits, `_` and `-`.
+        axes: the problem's axes in the order of the results' file name, one of them the ladder.
+        parameters: the config's parameters with their defaults.
+        kernels: the jit functions; their source (and that of jit functions they call) is the winners' source hash.
+        make_inputs: `(problem, device) -> tensors`, drawn from torch's global generator, which the caller seeds;
+            must also work on the `meta` device, where tensors have no data.
+        make_outputs: `(problem, device) -> tensors`, uninitialised; the caller poisons them before a check.
+        launches: `(inputs, outputs, problem, config) -> launches`, the kernel launches of one call in order; called
+            with meta tensors to compile for a GPU that is not there.
+        reference: `(inputs, problem) -> tensors`, the expected outputs, by plain torch operations.
+        traffic: `problem -> Traffic`.
+        produced: names of inputs that the previous kernel has just written (hot in cache in real use); every other
+            input is streamed (cold), and measuring rotates it over more memory than the L2 cache holds.
+        compare: `(actual, expected, problem) -> None`, or what is wrong in one line.
+        reject: `(problem, config) -> None`, or why the kernel cannot take this config.
+        interpreter_problem: `(problem, config) -> problem`, a small problem with the same block remainders (at most
+            8 programs), for Triton's interpreter.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    parameters: tuple[Parameter, ...]
+    kernels: tuple[Any, ...]
+    make_inputs: Callable[[Problem, torch.device], Tensors]
+    make_outputs: Callable[[Problem, torch.device], Tensors]
+    launches: Callable[[Tensors, Tensors, Problem, Config], Sequence[KernelLaunch]]
+    reference: Callable[[Tensors, Problem], Tensors]
+    traffic: Callable[[Problem], Traffic]
+    produced: frozenset[str] = frozenset()
+    compare: Callable[[Tensors, Tensors, Problem], str | None] = compare_close
+    reject: Callable[[Problem, Config], str | None] = _accepts_all
+    interpreter_problem: Callable[[Problem, Config], Problem] = _unscaled
+
+    def __post_init__(self) -> None:
+        if [axis.ladder for axis in self.axes].count(True) != 1:
+            raise ValueError(f"axes: kernel {self.name!r} needs exactly one axis with ladder=True")
+
+    @property
+    def ladder(self) -> Axis:
+        """The axis whose values are the rows of a results file."""
+        return next(axis for axis in self.axes if axis.ladder)
+
+    @property
+    def default_config(self) -> dict[str, Value]:
+        """Every parameter at its default."""
+        return {parameter.name: parameter.default for parameter in self.parameters}
+
+    def complete(self, config: Config | None) -> dict[str, Value]:
+        """Fills missing parameters from the default.
+
+        Raises:
+            ValueError: names a parameter that the kernel does not have, or a value of the wrong type.
+        """
+        complete = self.default_config
+        for name, value in (config or {}).items():
+            if name not in complete:
+                raise ValueError(f"config: {name!r} is no parameter of {self.name}; it has {', '.join(complete)}")
+            if type(value) is not type(complete[name]):
+                expected = type(complete[name]).__name__
+                raise ValueError(f"config: {name} must be {expected}, got {value!r}")
+            complete[name] = value
+        return complete
+
+    def why_rejected(self, problem: Problem, config: Config) -> str | None:
+        """Says why the kernel cannot take `config` on `problem`, or None where it can."""
+        for parameter in self.parameters:
+            if reason := parameter.reject(config[parameter.name]):
+                return reason
+        return self.reject(problem, config)
+
+    def file_stem(self, problem: Problem) -> str:
+        """The results' file name without suffix, for example `E=128,K=8,dtype=bf16`; the ladder is left out."""
+        return ",".join(f"{axis.short}={problem[axis.name]}" for axis in self.axes if not axis.ladder)

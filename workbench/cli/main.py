@@ -1,0 +1,51 @@
+"""The command line: registers the commands and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import typer
+
+from workbench import __version__
+from workbench.cli import devices, doctor, explain, show, sweep
+from workbench.errors import WorkbenchError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="workbench",
+    help="Tune the fused MoE kernels of a decode step, and see what the model will load.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (sweep.sweep, show.show, explain.explain, devices.devices, doctor.doctor):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        print(f"workbench {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs one command and exits with its code: 0 done, 1 gate failed, 2 bad input, 3 nothing valid, 130 interrupted."""
+    try:
+        sys.exit(app(args=arguments, prog_name="workbench", standalone_mode=False) or 0)
+    except WorkbenchError as error:
+        fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        fail(" ".join(error.format_message().split()), 2)
+    except (KeyboardInterrupt, click.Abort):
+        fail("interrupted; the same command continues", INTERRUPTED)
+
+
+def fail(message: str, exit_code: int) -> None:
+    """Prints one line to standard error and exits."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(exit_code)

@@ -1,0 +1,1 @@
+"""The GPU catalogue and what GPU is at hand."""

@@ -1,0 +1,1 @@
+"""Collected information in, tables and pictures out; renderers hold no arithmetic."""

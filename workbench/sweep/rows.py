@@ -1,0 +1,117 @@
+"""The rows that flow from stage to stage of a sweep; a config that fails stays a row with a status and a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from moe_kernels.tunable import Config, Problem
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    OK = "ok"
+    PRUNED = "pruned"
+    COMPILE_ERROR = "compile_error"
+    OUT_OF_RESOURCES = "out_of_resources"
+    WRONG_RESULT = "wrong_result"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    SKIPPED = "skipped"
+
+
+class Stage(StrEnum):
+    """The last stage that a trial reached, in the order of the flow."""
+
+    SPACE = "space"
+    COMPILE = "compile"
+    SCREEN = "screen"
+    VERIFY = "verify"
+    MEASURE = "measure"
+
+
+class Evidence(StrEnum):
+    """How a time came about."""
+
+    MEASURED = "measured"
+    MODELLED = "modelled"
+    REPLAYED = "replayed"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One config on one problem, both complete."""
+
+    problem: Problem
+    config: Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the compiled machine code of one launch needs, read from the cubin and the PTX.
+
+    Attributes:
+        registers: 32-bit registers a thread.
+        spill_bytes: local memory (stack) a thread.
+        shared_bytes: static plus dynamic shared memory a block.
+        num_warps: warps a block.
+        instructions: PTX instructions by class, static counts.
+    """
+
+    registers: int
+    spill_bytes: int
+    shared_bytes: int
+    num_warps: int
+    instructions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One config on one problem with what became of it; a line of `trials.jsonl`.
+
+    Attributes:
+        trial: hash of kernel source, problem, config and device.
+        problem: the problem, every axis.
+        config: the config, every parameter.
+        stage: the last stage reached.
+        status: how it ended.
+        reason: why it ended so, where the status is not ok.
+        time_us: microseconds a call, where there is one.
+        evidence: how that time came about.
+        ratio: time over the default's time, the median of paired rounds where measured.
+        ratio_ci: interval of that ratio, where measured.
+        ci_us: interval of the time, microseconds, where measured.
+        resources: one entry a kernel launch, where it compiled.
+        verified_on: the problem on which it was verified, where it was.
+    """
+
+    trial: str
+    problem: Problem
+    config: Config
+    stage: Stage
+    status: Status
+    reason: str | None = None
+    time_us: float | None = None
+    evidence: Evidence = Evidence.NONE
+    ratio: float | None = None
+    ratio_ci: tuple[float, float] | None = None
+    ci_us: tuple[float, float] | None = None
+    resources: tuple[Resources, ...] = ()
+    verified_on: Problem | None = None
+
+
+def digest(value: Any) -> str:
+    """A short stable hash of anything that JSON can hold."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def trial_id(source_hash: str, candidate: Candidate, device: str) -> str:
+    """The hash that names a trial: kernel source, problem, config and device."""
+    return digest([source_hash, dict(candidate.problem), dict(candidate.config), device])
