@@ -106,26 +106,26 @@ def _rank_by_select(key, tie_break, valid, slots, K: tl.constexpr, KEY_BITS: tl.
 
 
 @triton.jit
-def _two_step_round(key, live_tie, ranked, ties, slots, k):
+def _two_step_round(key, tie_break, ranked, ties, slots, k):
     """Moves each row's greatest key, and among equal ones its greatest tie-break, into slot k."""
-    greatest = tl.max(tl.where(live_tie >= 0, key, INT32_MIN), axis=1)[:, None]
-    tie = tl.max(tl.where(key == greatest, live_tie, -1), axis=1)[:, None]
+    greatest = tl.max(key, axis=1)[:, None]
+    tie = tl.max(tl.where(key == greatest, tie_break, -1), axis=1)[:, None]
     here = slots == k
-    return tl.where(live_tie == tie, -1, live_tie), tl.where(here, greatest, ranked), tl.where(here, tie, ties)
+    return tl.where(tie_break == tie, INT32_MIN, key), tl.where(here, greatest, ranked), tl.where(here, tie, ties)
 
 
 @triton.jit
 def _rank_by_two_step(key, tie_break, valid, slots, K: tl.constexpr):
     """K rounds of two 32-bit maxima (key, then tie-break): a warp reduces 32 bits in one instruction, not 64."""
-    live_tie = tl.where(valid, tie_break, -1)
+    key = tl.where(valid, key, INT32_MIN)
     ranked = tl.full((key.shape[0], slots.shape[1]), INT32_MIN, tl.int32)
     ties = tl.full((key.shape[0], slots.shape[1]), 0, tl.int32)
     if K <= MAX_UNROLLED_ROUNDS:
         for k in tl.static_range(K):
-            live_tie, ranked, ties = _two_step_round(key, live_tie, ranked, ties, slots, k)
+            key, ranked, ties = _two_step_round(key, tie_break, ranked, ties, slots, k)
     else:
         for k in range(K):
-            live_tie, ranked, ties = _two_step_round(key, live_tie, ranked, ties, slots, k)
+            key, ranked, ties = _two_step_round(key, tie_break, ranked, ties, slots, k)
     return ranked, ties
 
 

@@ -1,0 +1,102 @@
+"""A pool of worker processes that can be killed one by one, and that never outlive the process that owns them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pebble import ProcessExpired, ProcessPool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFailure:
+    """Why a task gave no result.
+
+    Attributes:
+        kind: `timeout` (killed for taking too long), `crashed` (its process died) or `error` (it raised).
+        reason: one line for people.
+        error: the exception, where it raised.
+    """
+
+    kind: Literal["timeout", "crashed", "error"]
+    reason: str
+    error: BaseException | None = None
+
+
+class WorkerPool:
+    """Runs functions in `jobs` spawned processes, each task under a time limit.
+
+    Args:
+        jobs: worker processes.
+        timeout_s: seconds that one task may take before its process is killed and replaced.
+        environment: environment variables set in a worker before it imports anything else.
+    """
+
+    def __init__(self, jobs: int, *, timeout_s: float, environment: Mapping[str, str] | None = None) -> None:
+        self.jobs, self._timeout_s = jobs, timeout_s
+        self._environment = dict(environment or {})
+
+    def __enter__(self) -> Self:
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))],
+            stdin=subprocess.PIPE,
+            process_group=0,
+        )
+        self._pool = ProcessPool(
+            max_workers=self.jobs,
+            initializer=_start_worker,
+            initargs=(self._guardian.pid, self._environment),
+            context=multiprocessing.get_context("spawn"),
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.stop()
+        self._pool.join()
+        assert self._guardian.stdin is not None
+        self._guardian.stdin.close()
+        self._guardian.wait()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Schedules a call; `function` must be importable, the arguments picklable."""
+        future: Future[Any] = self._pool.schedule(function, args=arguments, timeout=self._timeout_s)
+        return future
+
+
+def _start_worker(group: int, environment: Mapping[str, str]) -> None:
+    os.setpgid(0, group)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)
+
+
+def outcome(future: Future[Any]) -> Any | WorkFailure:
+    """Waits for a task and returns its result, or a `WorkFailure` in place of an exception."""
+    try:
+        return future.result()
+    except TimeoutError as error:
+        return WorkFailure("timeout", f"killed after {error.args[1] if len(error.args) > 1 else 'its time limit of'} s")
+    except ProcessExpired as error:
+        return WorkFailure("crashed", _how_it_died(error.exitcode))
+    except Exception as error:
+        return WorkFailure("error", f"{type(error).__name__}: {_first_line(str(error))}", error)
+
+
+def _how_it_died(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"the worker process died of {signal.Signals(-exit_code).name}"
+    return f"the worker process ended with code {exit_code}"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,174 @@
+"""Compiles a candidate for a GPU that need not be there, and reads what its machine code needs.
+
+Triton's own `JITFunction.warmup` runs under a stand-in driver that reports the target, so arguments are specialised
+(pointer alignment, divisibility) as in a real launch, and pipelining and tensor-core code come out as on that GPU.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from moe_kernels.tunable import KernelLaunch, TunableKernel
+from workbench.executors import WorkFailure
+from workbench.sweep.kernels import load_kernel
+from workbench.sweep.rows import Candidate, Resources, Status, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What became of compiling one candidate.
+
+    Attributes:
+        status: ok, compile_error, out_of_resources, timeout or crashed.
+        resources: one entry a launch, in order; empty unless ok.
+        reason: one line, where it is not ok.
+    """
+
+    status: Status
+    resources: tuple[Resources, ...] = ()
+    reason: str | None = None
+
+
+def meta_launches(kernel: TunableKernel, candidate: Candidate) -> Sequence[KernelLaunch]:
+    """The launches of a candidate over tensors without data."""
+    import torch
+
+    meta = torch.device("meta")
+    inputs = kernel.make_inputs(candidate.problem, meta)
+    outputs = kernel.make_outputs(candidate.problem, meta)
+    return kernel.launches(inputs, outputs, candidate.problem, candidate.config)
+
+
+def code_identity(launches: Sequence[KernelLaunch]) -> str:
+    """Names the machine code of a candidate: equal for candidates that compile to the same code."""
+    return digest([_launch_identity(launch) for launch in launches])
+
+
+def _launch_identity(launch: KernelLaunch) -> list[Any]:
+    unspecialised = {param.name for param in launch.kernel.params if param.do_not_specialize}
+    arguments = {
+        name: "any" if name in unspecialised else _specialisation(value)
+        for name, value in launch.arguments.items()
+    }
+    return [launch.kernel.__name__, arguments, *({k: str(v) for k, v in d.items()} for d in (launch.constexprs, launch.options))]
+
+
+def _specialisation(value: Any) -> str:
+    """What Triton specialises an argument on: a tensor's dtype and alignment, an integer's value 1, factor 16, width."""
+    if isinstance(value, int):
+        return f"int {value == 1} {value % 16 == 0} {abs(value) >= 2**31}"
+    return f"pointer {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+
+
+def compile_candidate(reference: str, candidate: Candidate, compute_capability: int) -> tuple[Resources, ...]:
+    """Compiles every launch of a candidate; runs in a worker process.
+
+    Args:
+        reference: names the kernel, see `load_kernel`.
+        candidate: the problem and the complete config.
+        compute_capability: of the target GPU, major * 10 + minor.
+    """
+    _target(compute_capability)
+    launches = meta_launches(load_kernel(reference), candidate)
+    return tuple(_resources(launch.compile()) for launch in launches)
+
+
+def warm_up(reference: str, compute_capability: int) -> None:
+    """Imports all that compiling needs; a worker's first task, so that imports are not counted as compiling."""
+    load_kernel(reference)
+    _target(compute_capability)
+
+
+def compiled(outcome: tuple[Resources, ...] | WorkFailure) -> Compiled:
+    """Turns a worker's answer, or its failure, into a row."""
+    if not isinstance(outcome, WorkFailure):
+        return Compiled(Status.OK, outcome)
+    if outcome.kind != "error":
+        return Compiled(Status(outcome.kind), reason=f"compiling: {outcome.reason}")
+    too_much = "OutOfResources" in outcome.reason or "too much shared data" in outcome.reason
+    status = Status.OUT_OF_RESOURCES if too_much else Status.COMPILE_ERROR
+    return Compiled(status, reason=outcome.reason)
+
+
+@cache
+def _target(compute_capability: int) -> None:
+    """Makes Triton compile for a GPU of this capability, in this process, from now on."""
+    from triton.backends.compiler import GPUTarget
+    from triton.runtime import driver
+
+    driver.set_active(_StandIn(GPUTarget("cuda", compute_capability, 32)))
+
+
+class _StandIn:
+    """As much of a Triton driver as compiling asks of it."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def get_current_device(self) -> int:
+        # One device of Triton's in-process cache for each target.
+        return int(self._target.arch)
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> Any:
+        return self._target
+
+
+def _resources(kernel: Any) -> Resources:
+    registers, stack = _registers_and_stack(kernel.asm["cubin"])
+    return Resources(
+        registers=registers,
+        spill_bytes=stack,
+        shared_bytes=int(kernel.metadata.shared),
+        num_warps=int(kernel.metadata.num_warps),
+        instructions=count_instructions(kernel.asm["ptx"]),
+    )
+
+
+def _registers_and_stack(cubin: bytes) -> tuple[int, int]:
+    """Registers and stack bytes a thread, as `cuobjdump -res-usage` reads them from the cubin."""
+    from triton import knobs
+
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        Path(file.name).write_bytes(cubin)
+        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", report)
+    if found is None:
+        raise RuntimeError(f"cuobjdump reported no resource usage: {report[:200]!r}")
+    return int(found[1]), int(found[2])
+
+
+_PTX_INSTRUCTION = re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z][a-z0-9_.:]*)\s[^;]*;", re.MULTILINE)
+# First match wins; the classes are those that the ranking model weighs.
+_PTX_CLASSES = (
+    ("shuffle", re.compile(r"shfl|redux|vote|match")),
+    ("barrier", re.compile(r"bar\.|barrier|mbarrier|cluster|fence")),
+    ("matrix", re.compile(r"mma|wgmma|tcgen05")),
+    ("shared", re.compile(r"(?:ld|st|atom|red)(?:\.\w+)*\.shared|ldmatrix|stmatrix")),
+    ("global", re.compile(r"(?:ld|st|atom|red)(?:\.\w+)*\.global|cp\.async|prefetch")),
+    ("special", re.compile(r"ex2|lg2|rcp|rsqrt|sqrt|sin|cos|tanh|div\.|rem\.")),
+    ("move", re.compile(r"mov|ret|bra")),
+    ("wide", re.compile(r".*\.(?:[sub]64)")),
+)
+
+
+def count_instructions(ptx: str) -> dict[str, int]:
+    """Counts the PTX instructions of a kernel by class, each where it stands: a loop's body counts once."""
+    return dict(Counter(_ptx_class(opcode) for opcode in _PTX_INSTRUCTION.findall(ptx)))
+
+
+def _ptx_class(opcode: str) -> str:
+    if opcode.startswith("ld.param"):
+        return "move"
+    return next((name for name, pattern in _PTX_CLASSES if pattern.match(opcode)), "scalar")

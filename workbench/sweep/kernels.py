@@ -1,0 +1,50 @@
+"""Finds the kernel that a reference names: one that ships with `moe_kernels`, or `package.module:NAME`."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from moe_kernels.registry import TUNABLES
+from moe_kernels.tunable import TunableKernel
+from workbench.errors import InputError
+
+_IMPORTABLE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*")
+
+
+@cache
+def load_kernel(reference: str) -> TunableKernel:
+    """The kernel named by `reference`, importing its module where it is not one of the shipped ones.
+
+    Raises:
+        InputError: there is no such kernel, its module cannot be imported, or the name is no `TunableKernel`.
+    """
+    if reference in TUNABLES:
+        return TUNABLES[reference]
+    if not _IMPORTABLE.fullmatch(reference):
+        close = get_close_matches(reference, TUNABLES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise InputError(
+            f"unknown kernel {reference!r}{hint}; allowed: {', '.join(TUNABLES)}, "
+            "or package.module:NAME for a kernel of your own"
+        )
+    return _imported(*reference.split(":"))
+
+
+def _imported(module_name: str, attribute: str) -> TunableKernel:
+    # The console script, unlike `python -m`, does not put the current folder on the path.
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise InputError(f"cannot import {module_name!r}: {type(error).__name__}: {error}") from error
+    kernel = getattr(module, attribute, None)
+    if not isinstance(kernel, TunableKernel):
+        found = "nothing of that name" if kernel is None else f"a {type(kernel).__name__}"
+        raise InputError(f"{module_name}:{attribute} must be a moe_kernels.tunable.TunableKernel, found {found}")
+    return kernel
