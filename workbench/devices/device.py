@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Device:
         compute_capability: major * 10 + minor, for example 100.
         sm_count: streaming multiprocessors that are enabled.
         clock_ghz: boost clock of the SMs.
-        shared_bytes_per_sm: shared memory that resident blocks share, bytes.
+        shared_bytes_per_sm: shared memory that resident blocks share, bytes; each block costs 1 KiB extra.
         shared_bytes_per_block: the most that one block may ask for (opt-in limit), bytes.
         registers_per_sm: 32-bit registers.
         max_warps_per_sm: resident warps.
@@ -42,7 +42,7 @@ class Device:
     l2_bytes: int
     memory_bytes: int
     bandwidth_bytes_per_s: float
-    sources: Mapping[str, str]
+    sources: Mapping[str, str] = field(repr=False, hash=False)
 
     @property
     def arch(self) -> str:

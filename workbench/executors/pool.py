@@ -77,6 +77,9 @@ class WorkerPool:
 def _start_worker(group: int, environment: Mapping[str, str]) -> None:
     os.setpgid(0, group)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if environment and "triton" in sys.modules:
+        # Spawned workers import the program's main module first; Triton reads its environment when imported.
+        raise RuntimeError("the main module imports triton; import it under `if __name__ == '__main__':`")
     os.environ.update(environment)
 
 

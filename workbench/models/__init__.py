@@ -1,0 +1,1 @@
+"""Models that the workbench decodes with."""

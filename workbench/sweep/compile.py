@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 from moe_kernels.tunable import KernelLaunch, TunableKernel
 from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
+from workbench.sweep.ptx import profile
 from workbench.sweep.rows import Candidate, Resources, Status, digest
 
 
@@ -126,12 +126,14 @@ class _StandIn:
 
 def _resources(kernel: Any) -> Resources:
     registers, stack = _registers_and_stack(kernel.asm["cubin"])
+    ptx = profile(kernel.asm["ptx"])
     return Resources(
         registers=registers,
         spill_bytes=stack,
         shared_bytes=int(kernel.metadata.shared),
         num_warps=int(kernel.metadata.num_warps),
-        instructions=count_instructions(kernel.asm["ptx"]),
+        instructions=ptx.instructions,
+        critical_cycles=ptx.critical_cycles,
     )
 
 
@@ -147,28 +149,3 @@ def _registers_and_stack(cubin: bytes) -> tuple[int, int]:
     if found is None:
         raise RuntimeError(f"cuobjdump reported no resource usage: {report[:200]!r}")
     return int(found[1]), int(found[2])
-
-
-_PTX_INSTRUCTION = re.compile(r"^\s+(?:@!?%p\d+\s+)?([a-z][a-z0-9_.:]*)\s[^;]*;", re.MULTILINE)
-# First match wins; the classes are those that the ranking model weighs.
-_PTX_CLASSES = (
-    ("shuffle", re.compile(r"shfl|redux|vote|match")),
-    ("barrier", re.compile(r"bar\.|barrier|mbarrier|cluster|fence")),
-    ("matrix", re.compile(r"mma|wgmma|tcgen05")),
-    ("shared", re.compile(r"(?:ld|st|atom|red)(?:\.\w+)*\.shared|ldmatrix|stmatrix")),
-    ("global", re.compile(r"(?:ld|st|atom|red)(?:\.\w+)*\.global|cp\.async|prefetch")),
-    ("special", re.compile(r"ex2|lg2|rcp|rsqrt|sqrt|sin|cos|tanh|div\.|rem\.")),
-    ("move", re.compile(r"mov|ret|bra")),
-    ("wide", re.compile(r".*\.(?:[sub]64)")),
-)
-
-
-def count_instructions(ptx: str) -> dict[str, int]:
-    """Counts the PTX instructions of a kernel by class, each where it stands: a loop's body counts once."""
-    return dict(Counter(_ptx_class(opcode) for opcode in _PTX_INSTRUCTION.findall(ptx)))
-
-
-def _ptx_class(opcode: str) -> str:
-    if opcode.startswith("ld.param"):
-        return "move"
-    return next((name for name, pattern in _PTX_CLASSES if pattern.match(opcode)), "scalar")

@@ -61,7 +61,8 @@ class Resources:
         spill_bytes: local memory (stack) a thread.
         shared_bytes: static plus dynamic shared memory a block.
         num_warps: warps a block.
-        instructions: PTX instructions by class, static counts.
+        instructions: PTX instructions by class, static counts a thread.
+        critical_cycles: latency of the PTX's longest dependence chain, cycles.
     """
 
     registers: int
@@ -69,6 +70,7 @@ class Resources:
     shared_bytes: int
     num_warps: int
     instructions: Mapping[str, int]
+    critical_cycles: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

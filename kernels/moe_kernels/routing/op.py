@@ -51,7 +51,11 @@ def fused_routing(
     """
     _check_arguments(logits, per_expert_scale, top_k)
     if _takes_kernel(logits) and _takes_kernel(per_expert_scale):
-        return _routing_op(logits, per_expert_scale, top_k, _encode(config))
+        # torch.library's autograd formulas do not work under torch.func's transforms; autograd functions do.
+        in_transform = torch._C._are_functorch_transforms_active()
+        route = _RoutingFunction.apply if in_transform else _routing_op
+        weights, ids = route(logits, per_expert_scale, top_k, _encode(config))
+        return weights, ids
     return reference_routing(logits, per_expert_scale, top_k)
 
 
@@ -158,9 +162,13 @@ def _backward(ctx: Any, grad_weights: Tensor, _grad_ids: Tensor | None) -> tuple
 torch.library.register_autograd("moe_kernels::fused_routing", _backward, setup_context=_save_for_backward)
 
 
-@torch.library.register_vmap("moe_kernels::fused_routing")
 def _vmap(
-    info: Any, in_dims: tuple[int | None, ...], logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None
+    info: Any,
+    in_dims: tuple[int | None, ...],
+    logits: Tensor,
+    per_expert_scale: Tensor,
+    top_k: int,
+    config: str | None = None,
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
     """Batches of tokens are more tokens; a batched scale is applied after one launch with a scale of ones."""
     size = info.batch_size
@@ -174,3 +182,21 @@ def _vmap(
     weights, ids = _routing_op(rows, torch.ones_like(scale[0]), top_k, config)
     slot_scale = scale.gather(1, ids.view(size, -1).long())
     return ((weights.view(size, -1) * slot_scale).view(shape), ids.view(shape)), (0, 0)
+
+
+torch.library.register_vmap("moe_kernels::fused_routing", _vmap)
+
+
+class _RoutingFunction(torch.autograd.Function):
+    """The operator as torch.func can transform it."""
+
+    @staticmethod
+    def forward(
+        logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None
+    ) -> tuple[Tensor, Tensor]:
+        weights, ids = _routing_op(logits, per_expert_scale, top_k, config)
+        return weights, ids
+
+    setup_context = staticmethod(_save_for_backward)
+    backward = staticmethod(_backward)
+    vmap = staticmethod(_vmap)

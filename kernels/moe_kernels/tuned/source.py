@@ -1,8 +1,8 @@
 """The source hash of kernels: what decides whether a measured row still speaks of the code at hand.
 
 It covers the normalised syntax trees of the jit functions, of the jit functions that they use, and the
-constants that they read. Comments, docstrings, layout, quotes and the spelling of numbers do not enter it, nor does
-anything of Triton's own, so it is the same on every Python and every Triton.
+constants that they read. Comments, docstrings, layout, quotes and the spelling of numbers do not enter it,
+nor does anything of Triton's own, so it is the same on every Python and every Triton.
 """
 
 from __future__ import annotations

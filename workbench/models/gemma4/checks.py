@@ -1,0 +1,50 @@
+"""Checks of single fields and arguments; each error names what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def check_integer(name: str, value: Any, *, at_least: int) -> None:
+    """Raises ValueError unless `value` is an int (no bool) of at least `at_least`."""
+    if type(value) is not int or value < at_least:
+        raise ValueError(f"{name}: must be an integer of at least {at_least}, got {value!r}")
+
+
+def check_positive_number(name: str, value: Any, *, at_most: float = math.inf) -> None:
+    """Raises ValueError unless `value` is a finite number above zero and up to `at_most`."""
+    if type(value) not in (int, float) or not 0 < value <= at_most or math.isinf(value):
+        allowed = "a finite number above 0" + ("" if math.isinf(at_most) else f" and up to {at_most:g}")
+        raise ValueError(f"{name}: must be {allowed}, got {value!r}")
+
+
+def check_boolean(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is True or False."""
+    if type(value) is not bool:
+        raise ValueError(f"{name}: must be true or false, got {value!r}")
+
+
+def check_choice(name: str, value: Any, allowed: Collection[Any]) -> None:
+    """Raises ValueError unless `value` is one of `allowed`."""
+    if not any(type(value) is type(choice) and value == choice for choice in allowed):
+        raise ValueError(f"{name}: must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    """Returns `value`, or raises ValueError unless it is a mapping."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}: must be a mapping, got {type(value).__name__}")
+    return value
+
+
+def check_shape(name: str, tensor: Tensor, *shape: int | str) -> None:
+    """Raises ValueError unless `tensor` has this shape; a dimension given by a name is free."""
+    sizes = tensor.shape
+    if len(sizes) != len(shape) or any(
+        type(wanted) is int and size != wanted for size, wanted in zip(sizes, shape, strict=True)
+    ):
+        raise ValueError(f"{name}: must have shape [{', '.join(map(str, shape))}], got {list(sizes)}")

@@ -1,0 +1,268 @@
+"""The dimensions and options of a Gemma 4 mixture-of-experts text model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from moe_kernels.activation import Activation
+from workbench.models.gemma4.checks import check_boolean, check_choice, check_integer, check_positive_number
+
+LayerType = Literal["sliding_attention", "full_attention"]
+LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
+ROPE_TYPES = ("default", "proportional")
+Preset = Literal["26b-a4b", "tiny"]
+
+_POSITIVE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "num_global_key_value_heads",
+    "head_dim",
+    "global_head_dim",
+    "sliding_window",
+    "max_position_embeddings",
+    "num_experts",
+    "top_k_experts",
+    "moe_intermediate_size",
+)
+_COUNTS = ("hidden_size_per_layer_input", "num_kv_shared_layers")
+_FLAGS = (
+    "attention_k_eq_v",
+    "attention_bias",
+    "tie_word_embeddings",
+    "use_double_wide_mlp",
+    "router_logits_fp32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RopeParameters:
+    """Rotary position embedding of one kind of layer.
+
+    Attributes:
+        rope_type: `default` rotates the whole head; `proportional` spaces the frequencies over the whole
+            head, but rotates a part of it.
+        rope_theta: base of the frequencies.
+        partial_rotary_factor: the part of the head that `proportional` rotates, above 0 and up to 1.
+        factor: what `proportional` divides the frequencies by.
+    """
+
+    rope_type: Literal["default", "proportional"]
+    rope_theta: float
+    partial_rotary_factor: float = 1.0
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("rope_type", self.rope_type, ROPE_TYPES)
+        check_positive_number("rope_theta", self.rope_theta)
+        check_positive_number("partial_rotary_factor", self.partial_rotary_factor, at_most=1)
+        check_positive_number("factor", self.factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gemma4Config:
+    """A Gemma 4 text model with experts; names as in Hugging Face's `config.json` where it has one.
+
+    Attributes:
+        vocab_size: V, tokens in the vocabulary.
+        hidden_size: H, width of the residual stream.
+        intermediate_size: width of the dense MLP that runs beside the experts.
+        num_hidden_layers: decoder layers.
+        layer_types: each layer's attention; the last one is full.
+        num_attention_heads: query heads.
+        num_key_value_heads: key and value heads of sliding layers.
+        num_global_key_value_heads: key and value heads of full layers.
+        head_dim: width of a head in sliding layers.
+        global_head_dim: width of a head in full layers.
+        attention_k_eq_v: full layers have no value projection and use the projected keys as values.
+        sliding_window: tokens that a sliding layer sees, the current one included.
+        sliding_rope: rotary embedding of sliding layers.
+        full_rope: rotary embedding of full layers.
+        max_position_embeddings: longest sequence in tokens.
+        num_experts: E, experts of a layer.
+        top_k_experts: K, experts of a token.
+        moe_intermediate_size: I, width of an expert.
+        hidden_activation: of the dense MLP and the experts, a gated one.
+        rms_norm_eps: added to the mean square in every norm.
+        final_logit_softcapping: c in `c * tanh(logits / c)`, or None for plain logits.
+        tie_word_embeddings: the output projection is the embedding.
+        attention_bias: the attention projections have a bias.
+        hidden_size_per_layer_input: width of per-layer embeddings; 0 where the model has none.
+        num_kv_shared_layers: last layers that read the keys and values of earlier ones.
+        use_double_wide_mlp: those layers have a dense MLP of twice the width.
+        router_logits_fp32: routers keep logits in fp32 (vLLM), not in the model's dtype (transformers).
+
+    Raises:
+        ValueError: names the field that is impossible and what is allowed.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    layer_types: tuple[LayerType, ...]
+    num_attention_heads: int
+    num_key_value_heads: int
+    num_global_key_value_heads: int
+    head_dim: int
+    global_head_dim: int
+    attention_k_eq_v: bool
+    sliding_window: int
+    sliding_rope: RopeParameters
+    full_rope: RopeParameters
+    max_position_embeddings: int
+    num_experts: int
+    top_k_experts: int
+    moe_intermediate_size: int
+    hidden_activation: Activation
+    rms_norm_eps: float
+    final_logit_softcapping: float | None
+    tie_word_embeddings: bool
+    attention_bias: bool = False
+    hidden_size_per_layer_input: int = 0
+    num_kv_shared_layers: int = 0
+    use_double_wide_mlp: bool = False
+    router_logits_fp32: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        self._check_layers()
+        self._check_heads()
+        if self.top_k_experts > self.num_experts:
+            raise ValueError(
+                f"top_k_experts: must be 1 to num_experts ({self.num_experts}), got {self.top_k_experts}"
+            )
+        gated = [activation for activation in Activation if activation.is_gated]
+        if not isinstance(self.hidden_activation, Activation) or self.hidden_activation not in gated:
+            allowed = f"an Activation of {', '.join(gated)}"
+            raise ValueError(f"hidden_activation: must be {allowed}, got {self.hidden_activation!r}")
+
+    @classmethod
+    def preset(cls, name: Preset) -> Gemma4Config:
+        """A model by name.
+
+        Args:
+            name: `26b-a4b` for google/gemma-4-26B-A4B, or `tiny`, the same structure at a size for tests.
+
+        Raises:
+            ValueError: lists the presets.
+        """
+        check_choice("preset", name, tuple(_PRESETS))
+        return cls(**_PRESETS[name])
+
+    @classmethod
+    def from_hf(cls, config: Mapping[str, Any], *, router_logits_fp32: bool = False) -> Gemma4Config:
+        """Reads Hugging Face's `config.json`, of the whole model or of its text part.
+
+        Heads of full layers are taken from `per_layer_config` where the dict has it (transformers 5.23), else
+        from `global_head_dim` and `num_global_key_value_heads`. Unknown fields are ignored; no default of any
+        library is assumed for a field that decides what the model computes.
+
+        Args:
+            config: the parsed dict, with the text model's fields under `text_config` or at the top.
+            router_logits_fp32: see the attribute; no checkpoint says it.
+
+        Raises:
+            ValueError: names the field that is missing, of the wrong type or impossible, and what is allowed.
+        """
+        from workbench.models.gemma4.hf_config import read_fields
+
+        return cls(**read_fields(config), router_logits_fp32=router_logits_fp32)
+
+    def _check_types(self) -> None:
+        for name in _POSITIVE:
+            check_integer(name, getattr(self, name), at_least=1)
+        for name in _COUNTS:
+            check_integer(name, getattr(self, name), at_least=0)
+        for name in _FLAGS:
+            check_boolean(name, getattr(self, name))
+        check_positive_number("rms_norm_eps", self.rms_norm_eps)
+        if self.final_logit_softcapping is not None:
+            check_positive_number("final_logit_softcapping", self.final_logit_softcapping)
+
+    def _check_layers(self) -> None:
+        check_layer_types(self.layer_types, self.num_hidden_layers)
+        if self.num_kv_shared_layers >= self.num_hidden_layers:
+            raise ValueError(
+                f"num_kv_shared_layers: must be below num_hidden_layers ({self.num_hidden_layers}), "
+                f"got {self.num_kv_shared_layers}"
+            )
+
+    def _check_heads(self) -> None:
+        for name in ("num_key_value_heads", "num_global_key_value_heads"):
+            if self.num_attention_heads % getattr(self, name):
+                raise ValueError(
+                    f"{name}: must divide num_attention_heads ({self.num_attention_heads}), "
+                    f"got {getattr(self, name)}"
+                )
+        for name in ("head_dim", "global_head_dim"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name}: must be even for rotary embeddings, got {getattr(self, name)}")
+
+
+def check_layer_types(layer_types: Any, num_hidden_layers: int) -> None:
+    """Raises ValueError unless these are the attention types of that many layers, the last one full."""
+    if not isinstance(layer_types, (list, tuple)) or len(layer_types) != num_hidden_layers:
+        allowed = f"a list of num_hidden_layers ({num_hidden_layers}) items"
+        raise ValueError(f"layer_types: must be {allowed}, got {layer_types!r}")
+    for layer, layer_type in enumerate(layer_types):
+        check_choice(f"layer_types[{layer}]", layer_type, LAYER_TYPES)
+    if layer_types[-1] != "full_attention":
+        raise ValueError(
+            f"layer_types[{num_hidden_layers - 1}]: must be full_attention, got {layer_types[-1]}"
+        )
+
+
+_ATTENTION_PATTERN: tuple[LayerType, ...] = ("sliding_attention",) * 5 + ("full_attention",)
+_COMMON: Mapping[str, Any] = {
+    "attention_k_eq_v": True,
+    "sliding_rope": RopeParameters(rope_type="default", rope_theta=1e4),
+    "full_rope": RopeParameters(rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.25),
+    "hidden_activation": Activation.gelu_tanh,
+    "rms_norm_eps": 1e-6,
+    "final_logit_softcapping": 30.0,
+    "tie_word_embeddings": True,
+}
+_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "26b-a4b": {
+        **_COMMON,
+        "vocab_size": 262_144,
+        "hidden_size": 2816,
+        "intermediate_size": 2112,
+        "num_hidden_layers": 30,
+        "layer_types": _ATTENTION_PATTERN * 5,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "num_global_key_value_heads": 2,
+        "head_dim": 256,
+        "global_head_dim": 512,
+        "sliding_window": 1024,
+        "max_position_embeddings": 262_144,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },
+    "tiny": {
+        **_COMMON,
+        "vocab_size": 512,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 6,
+        "layer_types": _ATTENTION_PATTERN,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "num_global_key_value_heads": 1,
+        "head_dim": 16,
+        "global_head_dim": 32,
+        "sliding_window": 16,
+        "max_position_embeddings": 512,
+        "num_experts": 16,
+        "top_k_experts": 4,
+        "moe_intermediate_size": 32,
+    },
+}

@@ -1,0 +1,53 @@
+"""Root-mean-square normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
+    """Divides by the root mean square over the last dimension, times `weight` where there is one.
+
+    y = x * (mean(x^2) + eps)^-0.5 * weight (https://arxiv.org/abs/1910.07467), all in fp32 and rounded once.
+
+    Args:
+        hidden: [..., H], floating point.
+        eps: added to the mean square.
+        weight: [H]; used as it is, not as `1 + weight`.
+
+    Returns:
+        [..., H] in the dtype of `hidden`.
+    """
+    wide = hidden.float()
+    normed = wide * (wide.square().mean(dim=-1, keepdim=True) + eps).pow(-0.5)
+    if weight is not None:
+        normed = normed * weight.float()
+    return normed.to(hidden.dtype)
+
+
+class Gemma4RMSNorm(nn.Module):
+    """RMS normalisation with a learned weight.
+
+    Args:
+        hidden_size: H.
+        eps: added to the mean square.
+        device: where the weight lives.
+        dtype: of the weight; None takes torch's default.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        eps: float,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(hidden_size, device=device, dtype=dtype))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalises [..., H]; the result keeps the dtype of `hidden`."""
+        return rms_norm(hidden, self.eps, self.weight)

@@ -1,0 +1,214 @@
+"""Takes candidates through compile, screen and verify, and gives each a time: modelled here, measured on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, TunableKernel
+from workbench.devices.device import Device
+from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.sweep.compile import Compiled, code_identity, compile_candidate, compiled, meta_launches
+from workbench.sweep.model import LaunchShape, modelled_time_us
+from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial, digest, trial_id
+from workbench.sweep.screen import why_unlaunchable
+from workbench.sweep.verify import verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is being swept, as every stage needs it.
+
+    Attributes:
+        reference: names the kernel, for worker processes.
+        kernel: the kernel.
+        device: the GPU that the configs are for.
+        source_hash: of the kernel.
+        verify_seeds: inputs drawn for each verification.
+    """
+
+    reference: str
+    kernel: TunableKernel
+    device: Device
+    source_hash: str
+    verify_seeds: int
+
+    def trial(self, candidate: Candidate, stage: Stage, status: Status, **known: Any) -> Trial:
+        """The row of a candidate."""
+        name = trial_id(self.source_hash, candidate, self.device.slug)
+        problem, config = dict(candidate.problem), dict(candidate.config)
+        return Trial(trial=name, problem=problem, config=config, stage=stage, status=status, **known)
+
+
+class Evaluator(Protocol):
+    """Turns candidates of one problem into trials."""
+
+    def prepare(self, candidates: Sequence[Candidate]) -> None:
+        """Starts whatever can run ahead, of any number of problems."""
+        ...
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
+        """The trial of each candidate, as soon as it is known."""
+        ...
+
+
+class Builder:
+    """Compiles candidates, each distinct machine code once, and screens them against the device.
+
+    Args:
+        subject: what is swept.
+        pool: compiling workers.
+    """
+
+    def __init__(self, subject: Subject, pool: WorkerPool) -> None:
+        self._subject, self._pool = subject, pool
+        self._builds: dict[str, Future[Any]] = {}
+        self._launches: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {}
+
+    def start(self, candidate: Candidate) -> Future[Any] | Trial:
+        """The future of a candidate's code, or the trial that ends it before any compiling."""
+        subject = self._subject
+        if reason := subject.kernel.why_rejected(candidate.problem, candidate.config):
+            return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
+        try:
+            identity, _ = self._identify(candidate)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            return subject.trial(candidate, Stage.COMPILE, Status.COMPILE_ERROR, reason=what)
+        if identity not in self._builds:
+            arguments = (subject.reference, candidate, subject.device.compute_capability)
+            self._builds[identity] = self._pool.submit(compile_candidate, *arguments)
+        return self._builds[identity]
+
+    def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
+        """The launches of a candidate that can run on the device, or the trial that ends it here."""
+        subject, code = self._subject, compiled(outcome(build))
+        if code.status is not Status.OK:
+            return subject.trial(candidate, Stage.COMPILE, code.status, reason=code.reason)
+        if reason := why_unlaunchable(code.resources, subject.device):
+            return subject.trial(
+                candidate, Stage.SCREEN, Status.PRUNED, reason=reason, resources=code.resources
+            )
+        _, grids = self._identify(candidate)
+        return tuple(LaunchShape.of(*launch) for launch in zip(grids, code.resources, strict=True))
+
+    def _identify(self, candidate: Candidate) -> tuple[str, tuple[tuple[int, int, int], ...]]:
+        key = digest([dict(candidate.problem), dict(candidate.config)])
+        if key not in self._launches:
+            launches = meta_launches(self._subject.kernel, candidate)
+            self._launches[key] = (code_identity(launches), tuple(launch.grid for launch in launches))
+        return self._launches[key]
+
+
+def advance_all(
+    candidates: Sequence[Candidate], advance: Callable[[Candidate], Trial | Future[Any]]
+) -> Iterator[Trial]:
+    """Advances candidates until each is a trial, whichever is ready first.
+
+    Args:
+        candidates: where to start.
+        advance: takes a candidate as far as it can: to its trial, or to a future to wait for.
+    """
+    ready, waiting = list(candidates), dict[Future[Any], list[Candidate]]()
+    while ready or waiting:
+        for candidate in ready:
+            step = advance(candidate)
+            if isinstance(step, Trial):
+                yield step
+            else:
+                waiting.setdefault(step, []).append(candidate)
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED) if waiting else (set(), set())
+        ready = [candidate for future in done for candidate in waiting.pop(future)]
+
+
+class ModelledEvaluator:
+    """For a GPU that is not there: compiles for it, verifies in Triton's interpreter, ranks by the model.
+
+    Args:
+        subject: what is swept.
+        compilers: compiling workers.
+        interpreters: workers in which Triton interprets.
+    """
+
+    def __init__(self, subject: Subject, compilers: WorkerPool, interpreters: WorkerPool) -> None:
+        self._subject, self._interpreters = subject, interpreters
+        self._builder = Builder(subject, compilers)
+        self._checks: dict[str, Future[Any]] = {}
+
+    def prepare(self, candidates: Sequence[Candidate]) -> None:
+        """Starts compiling."""
+        for candidate in candidates:
+            self._builder.start(candidate)
+
+    def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
+        """The trial of each candidate, as soon as it is known."""
+        return advance_all(candidates, self._advance)
+
+    def _advance(self, candidate: Candidate) -> Trial | Future[Any]:
+        build = self._builder.start(candidate)
+        if isinstance(build, Trial) or not build.done():
+            return build
+        launches = self._builder.finish(candidate, build)
+        if isinstance(launches, Trial):
+            return launches
+        problem, check = self._check(candidate)
+        if not check.done():
+            return check
+        return self._model(candidate, launches, problem, outcome(check))
+
+    def _check(self, candidate: Candidate) -> tuple[Problem, Future[Any]]:
+        """The verification of a candidate's code path, once however many configs and problems share it."""
+        subject = self._subject
+        problem = subject.kernel.interpreter_problem(candidate.problem, candidate.config)
+        path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
+        key = digest([dict(problem), path])
+        if key not in self._checks:
+            self._checks[key] = self._interpreters.submit(
+                verify_interpreted, subject.reference, problem, dict(candidate.config), subject.verify_seeds
+            )
+        return problem, self._checks[key]
+
+    def _model(
+        self, candidate: Candidate, launches: Sequence[LaunchShape], verified_on: Problem, verdict: Any
+    ) -> Trial:
+        subject = self._subject
+        resources = tuple(launch.resources for launch in launches)
+        if failed := failed_check(subject, candidate, verdict):
+            return replace(failed, resources=resources, verified_on=verified_on)
+        return subject.trial(
+            candidate,
+            Stage.MEASURE,
+            Status.OK,
+            time_us=modelled_time_us(launches, subject.kernel.traffic(candidate.problem), subject.device),
+            evidence=Evidence.MODELLED,
+            resources=resources,
+            verified_on=verified_on,
+        )
+
+
+def failed_check(subject: Subject, candidate: Candidate, verdict: str | WorkFailure | None) -> Trial | None:
+    """The trial of a candidate that failed its verification, None for one that passed."""
+    if verdict is None:
+        return None
+    if isinstance(verdict, str):
+        return subject.trial(candidate, Stage.VERIFY, Status.WRONG_RESULT, reason=verdict)
+    status = Status.CRASHED if verdict.kind == "error" else Status(verdict.kind)
+    if "OutOfResources" in verdict.reason or "out of memory" in verdict.reason:
+        status = Status.OUT_OF_RESOURCES
+    return subject.trial(candidate, Stage.VERIFY, status, reason=f"verifying: {verdict.reason}")
+
+
+def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any], seeds: int) -> str | None:
+    """Verifies a config in Triton's interpreter; runs in a worker whose environment turns it on."""
+    import numpy as np
+
+    from workbench.sweep.kernels import load_kernel
+
+    # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
+    with np.errstate(all="ignore"):
+        return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
+
+
+__all__ = ["Builder", "Compiled", "Evaluator", "ModelledEvaluator", "Subject", "advance_all", "failed_check"]

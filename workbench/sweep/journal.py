@@ -1,0 +1,162 @@
+"""The journal of a run: every trial as one line, written once when its result is known, so that a kill loses nothing.
+
+A folder `runs/<run id>/` holds the sweep as resolved, the environment, `trials.jsonl`, `samples.jsonl` (raw rounds)
+and `finals.jsonl` (re-timings of finalists). One process at a time writes to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from workbench.errors import InputError
+from workbench.sweep.rows import Evidence, Resources, Stage, Status, Trial
+
+
+class Journal:
+    """An open journal; a context manager that holds the run's lock.
+
+    Args:
+        folder: `runs/<run id>`; made where it does not exist.
+        sweep: the sweep as resolved.
+        environment: versions and the like.
+        fresh: puts an earlier journal of this run aside instead of continuing it.
+
+    Attributes:
+        trials: what earlier processes of this run recorded, by trial id, and what this one adds.
+        started: when this run was first started, ISO 8601, UTC.
+
+    Raises:
+        InputError: the folder cannot be written, another process holds it, or a line in it is damaged.
+    """
+
+    def __init__(
+        self, folder: Path, *, sweep: Mapping[str, Any], environment: Mapping[str, Any], fresh: bool = False
+    ) -> None:
+        self.folder = folder
+        self.trials: dict[str, Trial] = {}
+        self.started = ""
+        self._about = {"sweep.json": sweep, "environment.json": environment}
+        self._fresh = fresh
+        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError("another process is running this sweep; wait for it or stop it", file=self.folder) from None
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", file=self.folder) from error
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def record(self, trial: Trial) -> None:
+        """Appends a trial and makes it durable against the death of this process."""
+        self.trials[trial.trial] = trial
+        _append(self.folder / "trials.jsonl", [_trial_line(trial)])
+
+    def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Appends raw rounds."""
+        _append(self.folder / "samples.jsonl", map(json.dumps, rows))
+
+    def record_finals(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Appends re-timings of finalists."""
+        _append(self.folder / "finals.jsonl", map(json.dumps, rows))
+
+    def _open(self) -> None:
+        if self._fresh and self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+        self.folder.mkdir(exist_ok=True)
+        self.started = self._first_started()
+        self._about["environment.json"] = {"started": self.started, **self._about["environment.json"]}
+        for name, about in self._about.items():
+            write_whole(self.folder / name, json.dumps(about, indent=1) + "\n")
+        for name in ("trials.jsonl", "samples.jsonl", "finals.jsonl"):
+            _drop_half_line(self.folder / name)
+        self.trials = {trial.trial: trial for trial in read_trials(self.folder / "trials.jsonl")}
+
+    def _first_started(self) -> str:
+        """When this run was first started, so that continuing it does not change what it publishes."""
+        try:
+            return str(json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read_trials(path: Path) -> Iterable[Trial]:
+    """Reads `trials.jsonl`; a half-written last line is left out.
+
+    Raises:
+        InputError: names the line that is no trial.
+    """
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            yield _parse_trial(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            hint = "start over with --fresh, which puts it aside"
+            raise InputError(f"is no trial ({type(error).__name__}: {error}); {hint}", file=path, line=number) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a reader sees the old content or the new, never a part: aside, flushed, renamed.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+
+
+def _append(path: Path, lines: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+
+
+def _drop_half_line(path: Path) -> None:
+    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
+def _trial_line(trial: Trial) -> str:
+    return json.dumps(dataclasses.asdict(trial))
+
+
+def _parse_trial(fields: dict[str, Any]) -> Trial:
+    fields["stage"], fields["status"] = Stage(fields["stage"]), Status(fields["status"])
+    fields["evidence"] = Evidence(fields["evidence"])
+    fields["resources"] = tuple(Resources(**launch) for launch in fields["resources"])
+    for interval in ("ratio_ci", "ci_us"):
+        fields[interval] = tuple(fields[interval]) if fields[interval] else None
+    return Trial(**fields)

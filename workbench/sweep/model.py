@@ -1,0 +1,94 @@
+"""Ranks configs for a GPU that is not there, from their compiled code; its microseconds were never timed.
+
+One launch of P blocks runs on S SMs, o blocks resident on each (occupancy). A block takes its dependence chain's
+latency; r resident blocks cannot take less than their instructions need on the SM's four schedulers:
+
+    block(r) = max(critical_cycles, r * warps * issue_cycles / 4) + spills
+    cycles   = full waves * block(o) + block(blocks an SM in the last wave)
+    time     = sum over launches of (LAUNCH_US + cycles / clock), or the time to move the compulsory bytes if longer
+
+What it leaves out: caches, bank conflicts, loops (a body counts once) and anything that only a timing can show. It
+says which configs to take to the GPU first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+from moe_kernels.tunable import Traffic
+from workbench.devices.device import Device
+from workbench.sweep.rows import Resources
+from workbench.sweep.screen import block_registers
+
+MODEL = "occupancy-1"
+
+# Assumed: between the 0.58 us a CUDA graph node reported in ahrefs/ocannl issue 488 and the 2 us of an empty kernel.
+LAUNCH_US = 1.0
+SCHEDULERS_PER_SM = 4
+# Shared memory that the system keeps for itself in each block, bytes (CUDA C++ Programming Guide).
+RESERVED_SHARED_BYTES = 1024
+# A spilled word is stored once and loaded once from L1.
+SPILL_CYCLES_PER_BYTE = 2 * 30 / 4
+
+# Scheduler cycles a warp's instruction takes, from the results per clock and SM in the CUDA C++ Programming Guide's
+# table of arithmetic throughput: 128 results a clock are 1 cycle, 16 are 8. Moves disappear in ptxas.
+ISSUE_CYCLES = {
+    "move": 0,
+    "scalar": 2,
+    "wide": 4,
+    "special": 8,
+    "shuffle": 4,
+    "reduce": 8,
+    "shared": 4,
+    "barrier": 2,
+    "matrix": 16,
+    "global": 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchShape:
+    """One compiled launch and the number of blocks in its grid."""
+
+    blocks: int
+    resources: Resources
+
+    @classmethod
+    def of(cls, grid: Sequence[int], resources: Resources) -> LaunchShape:
+        """The shape of a launch over a grid."""
+        return cls(prod(grid), resources)
+
+
+def occupancy(resources: Resources, device: Device) -> int:
+    """Blocks of a launch that one SM holds at once, at least 1."""
+    limits = (
+        device.registers_per_sm // max(1, block_registers(resources)),
+        device.shared_bytes_per_sm // (resources.shared_bytes + RESERVED_SHARED_BYTES),
+        device.max_warps_per_sm // resources.num_warps,
+        device.max_blocks_per_sm,
+    )
+    return max(1, min(limits))
+
+
+def modelled_time_us(launches: Sequence[LaunchShape], traffic: Traffic, device: Device) -> float:
+    """The model's estimate for one call, microseconds; for ranking configs of one problem, never a measurement."""
+    compute_us = sum(_launch_cycles(launch, device) for launch in launches) / (device.clock_ghz * 1e3)
+    memory_us = (traffic.bytes_read + traffic.bytes_written) / device.bandwidth_bytes_per_s * 1e6
+    return len(launches) * LAUNCH_US + max(compute_us, memory_us)
+
+
+def _launch_cycles(launch: LaunchShape, device: Device) -> float:
+    resident = occupancy(launch.resources, device)
+    full_waves, rest = divmod(launch.blocks, resident * device.sm_count)
+    last_wave = _wave_cycles(ceil(rest / device.sm_count), launch.resources) if rest else 0.0
+    return full_waves * _wave_cycles(resident, launch.resources) + last_wave
+
+
+def _wave_cycles(blocks_per_sm: int, resources: Resources) -> float:
+    issue = sum(ISSUE_CYCLES[kind] * count for kind, count in resources.instructions.items())
+    busy = blocks_per_sm * resources.num_warps * issue / SCHEDULERS_PER_SM
+    # One warp cannot use more than one scheduler, however empty the SM.
+    alone = max(resources.critical_cycles, issue)
+    return max(alone, busy) + resources.spill_bytes * SPILL_CYCLES_PER_BYTE

@@ -1,0 +1,144 @@
+"""Writes winners where the model module looks for them: `<out>/<DEVICE>/<kernel>/<problem>.json`, whole files only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from moe_kernels.tunable import Problem, TunableKernel
+from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, parse, serialise
+from workbench.devices.device import Device
+from workbench.errors import InputError
+from workbench.sweep.journal import write_whole
+from workbench.sweep.rows import Evidence
+from workbench.sweep.select import Winner
+
+NOT_TIMED = "nothing was timed: compiled for this GPU and ranked by a model"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of one winner.
+
+    Attributes:
+        path: the results file.
+        tokens: the row's ladder value.
+        kept_measured: True where the row was left alone, because a measured one stood there already.
+    """
+
+    path: Path
+    tokens: int
+    kept_measured: bool
+
+
+class Publisher:
+    """Writes the winners of one kernel on one device under one folder.
+
+    Args:
+        out: the results folder.
+        kernel: whose winners.
+        device: for which device.
+        run_id: of the run that found them.
+        run: how they were found.
+        measure: how they were measured or modelled; goes into every row.
+    """
+
+    def __init__(
+        self, out: Path, kernel: TunableKernel, device: Device, run_id: str, run: Run, measure: Mapping[str, Any]
+    ) -> None:
+        self._out, self._kernel, self._device = out, kernel, device
+        self._run_id, self._run, self._measure = run_id, run, measure
+
+    def path(self, problem: Problem) -> Path:
+        """The results file of a problem."""
+        return self._out / self._device.slug / self._kernel.name / f"{self._kernel.file_stem(problem)}.json"
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Finds out before any work whether the winners can be written.
+
+        Raises:
+            InputError: a results file is damaged or of something else, or the folder cannot be written.
+        """
+        for path in {self.path(problem): problem for problem in problems}:
+            probe = next(parent for parent in path.parents if parent.exists())
+            if not probe.is_dir():
+                raise InputError("is a file; results need a folder there", file=probe)
+            write_whole(probe / ".workbench-probe", "")
+            (probe / ".workbench-probe").unlink(missing_ok=True)
+        for problem in problems:
+            self._read(problem)
+
+    def publish(self, winners: Sequence[Winner]) -> tuple[Published, ...]:
+        """Merges winners into their files: only their rows change, and never a measured one for a modelled one.
+
+        Raises:
+            InputError: a results file is damaged, or cannot be written; then it stays as it was.
+        """
+        by_path: dict[Path, list[Winner]] = {}
+        for winner in winners:
+            by_path.setdefault(self.path(winner.problem), []).append(winner)
+        (self._out / "runs").mkdir(parents=True, exist_ok=True)
+        with FileLock(self._out / "runs" / ".publish.lock"):
+            return tuple(row for path, each in by_path.items() for row in self._merge(path, each))
+
+    def _merge(self, path: Path, winners: Sequence[Winner]) -> list[Published]:
+        file = self._read(winners[0].problem) or self._empty(winners[0].problem)
+        rows, published = dict(file.rows), []
+        for winner in winners:
+            tokens = int(winner.problem[self._kernel.ladder.name])
+            standing = rows.get(tokens)
+            keep = standing is not None and standing.evidence == "measured" != winner.evidence
+            if not keep:
+                rows[tokens] = self._row(winner)
+            published.append(Published(path, tokens, keep))
+        runs = {**file.runs, self._run_id: self._run}
+        used = {row.run for row in rows.values()}
+        merged = replace(file, rows=rows, runs={name: run for name, run in runs.items() if name in used})
+        if (text := serialise(merged)) != (path.read_text(encoding="utf-8") if path.exists() else None):
+            write_whole(path, text)
+        return published
+
+    def _row(self, winner: Winner) -> Row:
+        return Row(
+            run=self._run_id,
+            config=dict(winner.config),
+            evidence=winner.evidence.value,
+            time_us=round(winner.time_us, 4),
+            ci_us=winner.ci_us,
+            default_time_us=None if winner.default_time_us is None else round(winner.default_time_us, 4),
+            kept_default=winner.kept_default,
+            measure={**self._measure, "margin": winner.margin},
+            extra={"note": NOT_TIMED} if winner.evidence is Evidence.MODELLED else {},
+        )
+
+    def _empty(self, problem: Problem) -> TunedFile:
+        return TunedFile(
+            kernel=self._kernel.name,
+            device=self._device.slug,
+            device_name=self._device.device_name,
+            arch=self._device.arch,
+            problem=self._shared(problem),
+            runs={},
+            rows={},
+        )
+
+    def _read(self, problem: Problem) -> TunedFile | None:
+        path = self.path(problem)
+        try:
+            file = parse(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (TunedFileError, OSError, UnicodeDecodeError) as error:
+            hint = "mend it, or move it away"
+            raise InputError(f"damaged results file ({error}); {hint}", file=path) from error
+        found = (file.kernel, file.device, dict(file.problem))
+        if found != (self._kernel.name, self._device.slug, self._shared(problem)):
+            raise InputError("damaged results file (it holds another kernel, device or problem)", file=path)
+        return file
+
+    def _shared(self, problem: Problem) -> dict[str, int | str]:
+        return {axis.name: problem[axis.name] for axis in self._kernel.axes if not axis.ladder}

@@ -1,0 +1,90 @@
+"""Chooses the winner of one problem: the default, unless something is ahead of it by more than the margin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moe_kernels.tunable import Config, Problem
+from workbench.sweep.rows import Evidence, Status, Trial
+
+# A modelled config leaves the default only where the model puts it this far ahead.
+MODELLED_MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winner:
+    """The config to publish for one problem.
+
+    Attributes:
+        problem: every axis.
+        config: every parameter.
+        evidence: of the times.
+        time_us: microseconds a call.
+        ci_us: its interval, where measured.
+        default_time_us: the default's time in the same run; None where the default is not valid.
+        kept_default: True where nothing was ahead of the default by more than `margin`.
+        margin: the share by which a config had to be ahead.
+    """
+
+    problem: Problem
+    config: Config
+    evidence: Evidence
+    time_us: float
+    ci_us: tuple[float, float] | None
+    default_time_us: float | None
+    kept_default: bool
+    margin: float
+
+
+def select(trials: Sequence[Trial], default: Config, *, margin: float) -> Winner | None:
+    """The winner among one problem's trials, or None where no config is valid.
+
+    Args:
+        trials: all trials of one problem.
+        default: the kernel's default config, complete.
+        margin: share of the default's time by which a config must be ahead of it.
+    """
+    valid = [trial for trial in trials if trial.status is Status.OK and trial.time_us is not None]
+    if not valid:
+        return None
+    baseline = next((trial for trial in valid if trial.config == default), None)
+    best = min(valid, key=_order)
+    ahead = baseline is None or _relative_time(best, baseline) < 1.0 - margin
+    return _winner(best if ahead else baseline or best, baseline, margin)
+
+
+def shortlist(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:
+    """The valid trials to take to a GPU first, fastest first."""
+    return tuple(sorted((trial for trial in trials if trial.status is Status.OK), key=_order)[:count])
+
+
+def _order(trial: Trial) -> tuple[float, int, str]:
+    """By time, then fewer registers a block, then the config's text, so that equal times give one winner."""
+    assert trial.time_us is not None
+    registers = sum(launch.registers * launch.num_warps for launch in trial.resources)
+    return trial.ratio or trial.time_us, registers, json.dumps(dict(trial.config), sort_keys=True)
+
+
+def _relative_time(trial: Trial, baseline: Trial) -> float:
+    """Time over the default's: the upper end of the paired ratio's interval where measured."""
+    if trial.ratio_ci is not None:
+        return trial.ratio_ci[1]
+    assert trial.time_us is not None
+    assert baseline.time_us is not None
+    return trial.time_us / baseline.time_us
+
+
+def _winner(trial: Trial, baseline: Trial | None, margin: float) -> Winner:
+    assert trial.time_us is not None
+    return Winner(
+        problem=trial.problem,
+        config=trial.config,
+        evidence=trial.evidence,
+        time_us=trial.time_us,
+        ci_us=trial.ci_us,
+        default_time_us=baseline.time_us if baseline else None,
+        kept_default=trial is baseline,
+        margin=margin,
+    )

@@ -1,0 +1,292 @@
+"""The sweep file: what it may hold, and whether it fits the kernel that it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from workbench._complaints import complaints
+from workbench.errors import InputError
+from workbench.sweep.constraints import Constraint
+from workbench.yaml_source import KeyPath, YamlSource, brief, read_yaml, shown, suggestion, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from moe_kernels.tunable import Axis, Parameter, TunableKernel
+
+DEVICE_FILES = (".yaml", ".yml")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KERNEL = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, int | float | str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Axes = Annotated[tuple[int | str, ...], BeforeValidator(_listed)]
+Values = Annotated[tuple[int | float | str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Search(_Section):
+    """How configs are picked.
+
+    Attributes:
+        strategy: `exhaustive`, every config in the file's order, or `random`, drawn without repeating.
+        trials: the most configs tried per problem.
+        seed: of the random order.
+    """
+
+    strategy: Literal["exhaustive", "random"] = "exhaustive"
+    trials: int = Field(default=400, ge=1)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+
+
+class Measure(_Section):
+    """How a GPU that is there is timed.
+
+    Attributes:
+        relative_ci: rounds stop once the interval of a config's ratio to the default is this narrow.
+        routing: how tokens spread over experts in the inputs.
+        max_rounds: the most rounds of one problem, however wide the interval still is.
+        max_seconds: the most seconds spent on one problem's rounds.
+    """
+
+    relative_ci: float = Field(default=0.01, gt=0, lt=1)
+    routing: Literal["uniform"] = "uniform"
+    max_rounds: int = Field(default=200, ge=5)
+    max_seconds: float = Field(default=60.0, gt=0)
+
+
+class Verify(_Section):
+    """How configs are checked before any timing.
+
+    Attributes:
+        seeds: how many inputs are drawn.
+    """
+
+    seeds: int = Field(default=3, ge=1, le=1000)
+
+
+class SweepSpec(_Section):
+    """A sweep file; see docs and `sweeps/` for examples.
+
+    Attributes:
+        name: a plain word; runs are named after it.
+        kernel: a shipped kernel, or `package.module:NAME`.
+        device: slugs, aliases, `auto` or YAML files (relative to the sweep file).
+        problems: the values of every axis of the kernel; the problems are their product.
+        space: the values to try of some parameters of the kernel; the others stay at their default.
+        constraints: expressions over axes and parameters that every config must satisfy.
+        search: how configs are picked.
+        measure: how they are timed.
+        verify: how they are checked.
+    """
+
+    name: str
+    kernel: str
+    device: Names = ("auto",)
+    problems: dict[str, Axes]
+    space: dict[str, Values] = {}
+    constraints: Names = ()
+    search: Search = Search()
+    measure: Measure = Measure()
+    verify: Verify = Verify()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            allowed = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit; it is no path"
+            raise ValueError(f"{brief(name, 60)!r} is no name; allowed: {allowed}")
+        return name
+
+    @field_validator("kernel")
+    @classmethod
+    def _kernel_reference(cls, kernel: str) -> str:
+        if not _KERNEL.fullmatch(kernel):
+            allowed = "the name of a shipped kernel, or package.module:NAME for one of your own"
+            raise ValueError(f"{brief(kernel, 60)!r} names no kernel; allowed: {allowed}")
+        return kernel
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpec:
+    """A sweep file that has been read, with what an error needs to point into it.
+
+    Attributes:
+        spec: the sweep as the file has it, or as the command line overrides it.
+        source: the file.
+        constraints: the spec's constraints, parsed.
+    """
+
+    spec: SweepSpec
+    source: YamlSource
+    constraints: tuple[Constraint, ...]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices, with the paths of YAML files made relative to where the sweep file is."""
+        folder = self.source.file.parent
+        return tuple(str(folder / each) if each.endswith(DEVICE_FILES) else each for each in self.spec.device)
+
+    def override(
+        self, *, device: str | None = None, trials: int | None = None, seed: int | None = None
+    ) -> LoadedSpec:
+        """The same sweep with what the command line says; a device's file is relative to the current folder.
+
+        Raises:
+            InputError: a number is out of range.
+        """
+        search = self.spec.search.model_dump()
+        search |= {key: value for key, value in (("trials", trials), ("seed", seed)) if value is not None}
+        try:
+            changes: dict[str, Any] = {"search": Search(**search)}
+        except ValidationError as error:
+            ((path, message),) = list(complaints(Search, search, error).items())[:1]
+            raise InputError(message, key=f"--{path[0]}") from None
+        if device is not None:
+            changes["device"] = (str(Path(device).absolute()) if device.endswith(DEVICE_FILES) else device,)
+        return replace(self, spec=self.spec.model_copy(update=changes))
+
+    def error(self, message: str, *key_path: str | int) -> InputError:
+        """An error that points at a key; the index of a scalar that stands for a list of one is left out."""
+        path: KeyPath = key_path
+        if path and isinstance(path[-1], int) and path not in self.source.lines:
+            path = path[:-1]
+        return self.source.error(message, path)
+
+    @contextmanager
+    def located(self, *key_path: str | int) -> Iterator[None]:
+        """Gives an `InputError` that knows no file the place of a key of this one."""
+        try:
+            yield
+        except InputError as error:
+            if error.file is not None:
+                raise
+            raise self.error(error.message, *key_path) from error.__cause__
+
+
+def load_spec(path: str | Path) -> LoadedSpec:
+    """Reads a sweep file, as far as it can be judged without its kernel.
+
+    Raises:
+        InputError: names file, line and key, and says what is allowed.
+    """
+    source = read_yaml(Path(path))
+    loaded = LoadedSpec(validate(SweepSpec, source), source, ())
+    _check_list(loaded, loaded.spec.device, "device")
+    for section in ("problems", "space"):
+        for name, values in getattr(loaded.spec, section).items():
+            _check_list(loaded, values, section, name)
+    return replace(loaded, constraints=tuple(_constraints(loaded)))
+
+
+def _constraints(loaded: LoadedSpec) -> Iterator[Constraint]:
+    for index, text in enumerate(loaded.spec.constraints):
+        with loaded.located("constraints", index):
+            yield Constraint(text)
+
+
+def _check_list(loaded: LoadedSpec, values: tuple[Any, ...], *key_path: str) -> None:
+    if not values:
+        raise loaded.error("is empty; at least one value is needed", *key_path)
+    seen = set()
+    for index, value in enumerate(values):
+        if (type(value), value) in seen:
+            raise loaded.error(f"{shown(value)} is listed twice", *key_path, index)
+        seen.add((type(value), value))
+
+
+def resolve_kernel(loaded: LoadedSpec) -> TunableKernel:
+    """Finds the kernel that a sweep names and checks that the sweep fits it; imports torch.
+
+    Raises:
+        InputError: names file, line and key: there is no such kernel, it cannot be imported, or the sweep's
+            problems, space or constraints do not fit it.
+    """
+    from workbench.sweep.kernels import load_kernel
+
+    with loaded.located("kernel"):
+        try:
+            kernel = load_kernel(loaded.spec.kernel)
+        except SystemExit as error:
+            raise InputError(f"importing {loaded.spec.kernel!r} exits Python ({error.code!r})") from None
+    check_kernel(loaded, kernel)
+    return kernel
+
+
+def check_kernel(loaded: LoadedSpec, kernel: TunableKernel) -> None:
+    """Checks that a sweep's problems, space and constraints fit a kernel.
+
+    Raises:
+        InputError: names file, line and key, and says what the kernel has.
+    """
+    axes = {axis.name: axis for axis in kernel.axes}
+    parameters = {parameter.name: parameter for parameter in kernel.parameters}
+    _check_described(loaded, kernel, axes, parameters)
+    _check_section(loaded, "problems", axes, _why_no_axis_value)
+    for missing in (name for name in axes if name not in loaded.spec.problems):
+        what = f"axis {missing!r} is missing; {kernel.name} has {', '.join(axes)}"
+        raise loaded.error(what, "problems")
+    _check_section(loaded, "space", parameters, _why_no_parameter_value)
+    for index, constraint in enumerate(loaded.constraints):
+        with loaded.located("constraints", index):
+            constraint.check_names((*axes, *parameters))
+
+
+def _check_described(
+    loaded: LoadedSpec, kernel: TunableKernel, axes: Mapping[str, Axis], parameters: Mapping[str, Parameter]
+) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", kernel.name):
+        what = f"the kernel's name {brief(kernel.name, 60)!r} must be letters, digits, '_' and '-'"
+        raise loaded.error(what, "kernel")
+    if shared := sorted(axes.keys() & parameters.keys()):
+        what = f"{kernel.name} has both an axis and a parameter named {shared[0]!r}; rename one of them"
+        raise loaded.error(what, "kernel")
+
+
+def _check_section(
+    loaded: LoadedSpec, section: str, described: Mapping[str, Any], why_not: Callable[[Any, Any], str | None]
+) -> None:
+    given: Mapping[str, Iterable[Any]] = getattr(loaded.spec, section)
+    for name, values in given.items():
+        if name not in described:
+            kind = "axis" if section == "problems" else "parameter"
+            allowed = f"{suggestion(name, list(described))}; allowed: {', '.join(described) or 'none'}"
+            raise loaded.error(f"unknown {kind}{allowed}", section, name)
+        for index, value in enumerate(values):
+            if reason := why_not(described[name], value):
+                raise loaded.error(f"{reason}, got {shown(value)}", section, name, index)
+
+
+def _why_no_axis_value(axis: Axis, value: int | str) -> str | None:
+    from moe_kernels.tunable import DTYPES
+
+    if axis.kind == "dtype":
+        return None if value in DTYPES else f"must be one of {', '.join(DTYPES)}"
+    return None if isinstance(value, int) and value > 0 else "must be a positive integer"
+
+
+def _why_no_parameter_value(parameter: Parameter, value: int | float | str) -> str | None:
+    expected = type(parameter.default)
+    words = {int: "an integer", float: "a number with a decimal point", str: "a string"}
+    return None if type(value) is expected else f"must be {words.get(expected, expected.__name__)}"
+
+
+def resolved(loaded: LoadedSpec) -> dict[str, Any]:
+    """The sweep with every default filled in, as JSON can hold it; equal for files that mean the same."""
+    return loaded.spec.model_dump(mode="json")
