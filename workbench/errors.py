@@ -1,10 +1,10 @@
 """The errors that a user can meet; each becomes one line on the terminal and an exit code.
 
-    WorkbenchError          exit code
-    ├── InputError          2   a file, key, value or argument is wrong, or an output cannot be written
-    ├── IncomparableError   2   results that must not be compared
-    ├── NothingValidError   3   a sweep in which no problem has a valid config
-    └── GateError           1   a gate failed: a regression, a liveness or a correctness check
+WorkbenchError          exit code
+├── InputError          2   a file, key, value or argument is wrong, or an output cannot be written
+├── IncomparableError   2   results that must not be compared
+├── NothingValidError   3   a sweep in which no problem has a valid config
+└── GateError           1   a gate failed: a regression, a liveness or a correctness check
 """
 
 from __future__ import annotations

@@ -182,7 +182,9 @@ class TunableKernel:
         complete = self.default_config
         for name, value in (config or {}).items():
             if name not in complete:
-                raise ValueError(f"config: {name!r} is no parameter of {self.name}; it has {', '.join(complete)}")
+                raise ValueError(
+                    f"config: {name!r} is no parameter of {self.name}; it has {', '.join(complete)}"
+                )
             if type(value) is not type(complete[name]):
                 expected = type(complete[name]).__name__
                 raise ValueError(f"config: {name} must be {expected}, got {value!r}")

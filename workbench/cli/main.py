@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import click
 import typer
 
 from workbench import __version__
@@ -13,10 +12,11 @@ from workbench.cli import devices, doctor, explain, show, sweep
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
+# Typer brings its own copy of click, whose base of all usage errors has no public name.
+UsageProblem: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
 app = typer.Typer(
     name="workbench",
-    help="Tune the fused MoE kernels of a decode step, and see what the model will load.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -28,20 +28,21 @@ for command in (sweep.sweep, show.show, explain.explain, devices.devices, doctor
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Tune the fused MoE kernels of a decode step, and see what the model will load."""
     if version:
         print(f"workbench {__version__}")
         raise typer.Exit
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Runs one command and exits with its code: 0 done, 1 gate failed, 2 bad input, 3 nothing valid, 130 interrupted."""
+    """Runs one command and exits: 0 done, 1 a gate failed, 2 bad input, 3 nothing valid, 130 interrupted."""
     try:
         sys.exit(app(args=arguments, prog_name="workbench", standalone_mode=False) or 0)
     except WorkbenchError as error:
         fail(str(error), error.exit_code)
-    except click.ClickException as error:
+    except UsageProblem as error:
         fail(" ".join(error.format_message().split()), 2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; the same command continues", INTERRUPTED)
 
 

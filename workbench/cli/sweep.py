@@ -2,7 +2,107 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def sweep() -> None:
-    """Not there yet."""
-    raise NotImplementedError
+import typer
+
+if TYPE_CHECKING:
+    from workbench.sweep.plan import SweepPlan
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A sweep file, or the name of a shipped one (`routing`).")
+    ],
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="`auto`: the GPU at hand, else what the sweep names; or a slug, alias or YAML.",
+        ),
+    ] = "auto",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")] = Path("results"),
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The most configs tried a problem.", show_default=False),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Compiling workers; one a core.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of the search.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the earlier journal is put aside.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Find the best configs of a kernel, from a YAML file to the JSON that the model module loads.
+
+    Where the sweep's GPU is at hand, configs are verified and timed on it (measured). Elsewhere they are compiled for
+    it, verified in Triton's interpreter and ranked by a model (modelled): nothing is timed, and the output says so.
+    Killed at any moment, the same command continues.
+
+    Exit codes: 0 done, 2 bad input, 3 no problem has a valid config, 130 interrupted.
+
+    Examples:
+        workbench sweep sweeps/routing.yaml
+        workbench sweep routing --device rtx5090 --out /tmp/results
+        workbench sweep sweeps/routing.yaml --dry-run
+    """
+    from workbench.errors import NothingValidError
+    from workbench.report.plan import plan_record, plan_table
+    from workbench.report.table import print_json, print_table
+    from workbench.sweep.plan import make_plans
+    from workbench.sweep.spec import load_spec
+
+    loaded = load_spec(sweep_file(file)).override(trials=trials, seed=seed)
+    plans = make_plans(loaded, device, out=out, jobs=jobs)
+    if dry_run:
+        if as_json:
+            print_json([plan_record(plan) for plan in plans])
+        else:
+            for plan in plans:
+                print_table(plan_table(plan))
+        return
+    found = [_run(plan, fresh, as_json) for plan in plans]
+    if not any(found):
+        raise NothingValidError(f"{file}: no problem has a valid config; trials.jsonl has the reasons")
+
+
+def sweep_file(name: str) -> Path:
+    """The file that a name means: a path, or a shipped sweep by its bare name."""
+    from workbench.errors import InputError
+    from workbench.shipped import shipped_sweeps
+
+    path, shipped = Path(name), shipped_sweeps()
+    if path.exists() or (name not in shipped and len(path.parts) == 1 and path.suffix):
+        return path
+    if name in shipped:
+        return shipped[name]
+    raise InputError(
+        f"no such file, and no shipped sweep of that name; shipped: {', '.join(shipped)}", file=name
+    )
+
+
+def _run(plan: SweepPlan, fresh: bool, as_json: bool) -> bool:
+    """Runs one plan and reports it; True where some problem has a winner."""
+    from workbench.report.progress import SweepProgress
+    from workbench.report.sweep import sweep_record, sweep_report, sweep_tables
+    from workbench.report.table import print_json, print_table
+    from workbench.sweep.run import run_sweep
+
+    with SweepProgress() as progress:
+        outcome = run_sweep(plan, progress, fresh=fresh)
+    report = sweep_report(outcome)
+    if as_json:
+        print_json(sweep_record(report))
+    else:
+        for table in sweep_tables(report):
+            print_table(table)
+    return len(outcome.empty) < len(outcome.problems)

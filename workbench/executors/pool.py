@@ -88,7 +88,9 @@ def outcome(future: Future[Any]) -> Any | WorkFailure:
     try:
         return future.result()
     except TimeoutError as error:
-        return WorkFailure("timeout", f"killed after {error.args[1] if len(error.args) > 1 else 'its time limit of'} s")
+        return WorkFailure(
+            "timeout", f"killed after {error.args[1] if len(error.args) > 1 else 'its time limit of'} s"
+        )
     except ProcessExpired as error:
         return WorkFailure("crashed", _how_it_died(error.exitcode))
     except Exception as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from moe_kernels.tuned import Explanation, FileVerdict, RowVerdict
 from workbench.report.table import Column, Table
 from workbench.report.winners import NOTHING_TIMED, config_text, differing, pairs
 
-_ANSWER = (Column("", style="bold"), Column(""))
+_ANSWER = (Column("item", style="bold"), Column("value"))
 _PLACES = (Column("looked in"), Column("file"), Column("found"))
 _ROWS = (
     Column(""),
@@ -32,8 +33,11 @@ def lookup_tables(explanation: Explanation, default: Default) -> tuple[Table, ..
     """
     read = [file for file in explanation.files if file.rows]
     places = [_places_table(explanation)] if explanation.files else []
-    rows = [_rows_table(file, explanation, default) for file in read]
-    return (_answer_table(explanation, default), *places, *rows)
+    tables = [_answer_table(explanation, default), *places]
+    tables += [_rows_table(file, explanation, default) for file in read]
+    if any(row.row.evidence == "modelled" for file in read for row in file.rows):
+        tables[-1] = replace(tables[-1], notes=(NOTHING_TIMED,))
+    return tuple(tables)
 
 
 def _answer_table(explanation: Explanation, default: Default) -> Table:
@@ -48,9 +52,7 @@ def _answer_table(explanation: Explanation, default: Default) -> Table:
         ("differs", pairs(differing(explanation.config, default)) or "nothing: it is the default"),
         ("note", explanation.warning),
     )
-    modelled = explanation.taken is not None and explanation.taken.row.evidence == "modelled"
-    rows = tuple(line for line in lines if line[1])
-    return Table("What a lookup takes", _ANSWER, rows, (NOTHING_TIMED,) if modelled else ())
+    return Table("What a lookup takes", _ANSWER, tuple(line for line in lines if line[1]))
 
 
 def _admitted(explanation: Explanation) -> str:

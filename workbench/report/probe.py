@@ -8,19 +8,16 @@ to the same place; a traceback and an exit code mean no.
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import triton
 import triton.language as tl
-from triton.backends.compiler import GPUTarget
+
+from workbench.sweep.target import registers_and_stack, set_target
 
 BLOCK = 64
 # Compiled first and not reported: it pays for what the first compile of a process loads.
@@ -33,31 +30,14 @@ def _double(source, target, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def
     tl.store(target + offsets, tl.load(source + offsets) * 2)
 
 
-class _StandInDriver:
-    """All that compiling asks of a driver, for a GPU that is not there."""
-
-    def __init__(self, capability: int) -> None:
-        self.target = GPUTarget("cuda", capability, 32)
-
-    def get_current_target(self) -> GPUTarget:
-        return self.target
-
-    def get_current_device(self) -> int:
-        # Triton keeps compiled kernels by device number; under one number the first target's would come back.
-        return int(self.target.arch)
-
-    def get_current_stream(self, device: int) -> int:
-        return 0
-
-
 def compile_for(arch: str) -> dict[str, Any]:
     """Compiles a kernel of three lines for `arch` and reads its registers from the machine code."""
-    triton.runtime.driver.set_active(_StandInDriver(int(arch.removeprefix("sm_"))))
+    set_target(int(arch.removeprefix("sm_")))
     tensor = torch.empty(BLOCK, device="meta")
     start = time.perf_counter()
     compiled = _double.warmup(tensor, tensor, grid=(1,), BLOCK=BLOCK, enable_fp_fusion=True)
     seconds = time.perf_counter() - start
-    return {"arch": arch, "seconds": seconds, "registers": _registers(compiled.asm["cubin"])}
+    return {"arch": arch, "seconds": seconds, "registers": registers_and_stack(compiled.asm["cubin"])[0]}
 
 
 def run_on(device: str) -> dict[str, Any]:
@@ -70,18 +50,6 @@ def run_on(device: str) -> dict[str, Any]:
     return {"correct": correct, "seconds": time.perf_counter() - start}
 
 
-def _registers(cubin: bytes) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "kernel.cubin")
-        path.write_bytes(cubin)
-        command = [triton.knobs.nvidia.cuobjdump.path, "-res-usage", str(path)]
-        usage = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    found = re.search(r"\bREG:(\d+)", usage.stdout + usage.stderr)
-    if found is None:
-        raise ValueError("cuobjdump -res-usage named no registers")
-    return int(found[1])
-
-
 def _tried(arch: str) -> dict[str, Any]:
     try:
         return compile_for(arch)
@@ -92,7 +60,6 @@ def _tried(arch: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs one probe and prints what it found as one line."""
-    what, *archs = arguments
     what, *archs = arguments
     if what == "compile":
         _tried(WARM_UP)

@@ -23,6 +23,7 @@ REPLAYED = "replayed: read from a recording, not timed by that run. A lookup nev
 CHANGED = (
     "changed: the kernel's source is no longer the one that was tuned. A lookup skips these; sweep again."
 )
+KEPT = "kept: nothing beat the default there, so the config is the default's."
 UNKNOWN = "unknown: the kernel is none that ships with this package, so its source cannot be compared."
 
 _COLUMNS = (
@@ -229,7 +230,7 @@ def _notes(winners: Sequence[Winner]) -> tuple[str, ...]:
         ("replayed" in evidence, REPLAYED),
         ("changed" in sources, CHANGED),
         ("unknown" in sources, UNKNOWN),
-        (any(winner.row.kept_default for winner in winners), "kept: nothing beat the default."),
+        (any(winner.row.kept_default for winner in winners), KEPT),
     )
     return tuple(note for applies, note in notes if applies)
 

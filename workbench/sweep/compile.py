@@ -6,13 +6,8 @@ Triton's own `JITFunction.warmup` runs under a stand-in driver that reports the 
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from moe_kernels.tunable import KernelLaunch, TunableKernel
@@ -20,6 +15,7 @@ from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
 from workbench.sweep.ptx import profile
 from workbench.sweep.rows import Candidate, Resources, Status, digest
+from workbench.sweep.target import registers_and_stack, set_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +54,15 @@ def _launch_identity(launch: KernelLaunch) -> list[Any]:
         name: "any" if name in unspecialised else _specialisation(value)
         for name, value in launch.arguments.items()
     }
-    return [launch.kernel.__name__, arguments, *({k: str(v) for k, v in d.items()} for d in (launch.constexprs, launch.options))]
+    return [
+        launch.kernel.__name__,
+        arguments,
+        *({k: str(v) for k, v in d.items()} for d in (launch.constexprs, launch.options)),
+    ]
 
 
 def _specialisation(value: Any) -> str:
-    """What Triton specialises an argument on: a tensor's dtype and alignment, an integer's value 1, factor 16, width."""
+    """What Triton specialises an argument on: a tensor's dtype, an integer's value 1, factor 16 and width."""
     if isinstance(value, int):
         return f"int {value == 1} {value % 16 == 0} {abs(value) >= 2**31}"
     return f"pointer {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
@@ -76,7 +76,7 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
         candidate: the problem and the complete config.
         compute_capability: of the target GPU, major * 10 + minor.
     """
-    _target(compute_capability)
+    set_target(compute_capability)
     launches = meta_launches(load_kernel(reference), candidate)
     return tuple(_resources(launch.compile()) for launch in launches)
 
@@ -84,7 +84,7 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
 def warm_up(reference: str, compute_capability: int) -> None:
     """Imports all that compiling needs; a worker's first task, so that imports are not counted as compiling."""
     load_kernel(reference)
-    _target(compute_capability)
+    set_target(compute_capability)
 
 
 def compiled(outcome: tuple[Resources, ...] | WorkFailure) -> Compiled:
@@ -98,34 +98,8 @@ def compiled(outcome: tuple[Resources, ...] | WorkFailure) -> Compiled:
     return Compiled(status, reason=outcome.reason)
 
 
-@cache
-def _target(compute_capability: int) -> None:
-    """Makes Triton compile for a GPU of this capability, in this process, from now on."""
-    from triton.backends.compiler import GPUTarget
-    from triton.runtime import driver
-
-    driver.set_active(_StandIn(GPUTarget("cuda", compute_capability, 32)))
-
-
-class _StandIn:
-    """As much of a Triton driver as compiling asks of it."""
-
-    def __init__(self, target: Any) -> None:
-        self._target = target
-
-    def get_current_device(self) -> int:
-        # One device of Triton's in-process cache for each target.
-        return int(self._target.arch)
-
-    def get_current_stream(self, device: int) -> int:
-        return 0
-
-    def get_current_target(self) -> Any:
-        return self._target
-
-
 def _resources(kernel: Any) -> Resources:
-    registers, stack = _registers_and_stack(kernel.asm["cubin"])
+    registers, stack = registers_and_stack(kernel.asm["cubin"])
     ptx = profile(kernel.asm["ptx"])
     return Resources(
         registers=registers,
@@ -135,17 +109,3 @@ def _resources(kernel: Any) -> Resources:
         instructions=ptx.instructions,
         critical_cycles=ptx.critical_cycles,
     )
-
-
-def _registers_and_stack(cubin: bytes) -> tuple[int, int]:
-    """Registers and stack bytes a thread, as `cuobjdump -res-usage` reads them from the cubin."""
-    from triton import knobs
-
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        Path(file.name).write_bytes(cubin)
-        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
-        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", report)
-    if found is None:
-        raise RuntimeError(f"cuobjdump reported no resource usage: {report[:200]!r}")
-    return int(found[1]), int(found[2])

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import WorkerPool, WorkFailure, outcome
-from workbench.sweep.compile import Compiled, code_identity, compile_candidate, compiled, meta_launches
+from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
 from workbench.sweep.model import LaunchShape, modelled_time_us
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial, digest, trial_id
 from workbench.sweep.screen import why_unlaunchable
@@ -54,16 +54,41 @@ class Evaluator(Protocol):
         ...
 
 
+class Workload:
+    """How much work there is and how much of it is done: compiles, verifications and measured trials.
+
+    Trials share compiles and verifications, so counting trials would tell a wrong time that is left.
+
+    Args:
+        changed: called, from any thread, after something was done.
+    """
+
+    def __init__(self, changed: Callable[[Workload], None]) -> None:
+        self._changed = changed
+        self.planned = self.done = 0
+
+    def watch(self, future: Future[Any]) -> Future[Any]:
+        """Counts a future's end; it must have been planned."""
+        future.add_done_callback(lambda _: self.finish())
+        return future
+
+    def finish(self) -> None:
+        """Counts one piece of work as done."""
+        self.done += 1
+        self._changed(self)
+
+
 class Builder:
     """Compiles candidates, each distinct machine code once, and screens them against the device.
 
     Args:
         subject: what is swept.
         pool: compiling workers.
+        workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, pool: WorkerPool) -> None:
-        self._subject, self._pool = subject, pool
+    def __init__(self, subject: Subject, pool: WorkerPool, workload: Workload) -> None:
+        self._subject, self._pool, self._workload = subject, pool, workload
         self._builds: dict[str, Future[Any]] = {}
         self._launches: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {}
 
@@ -79,7 +104,8 @@ class Builder:
             return subject.trial(candidate, Stage.COMPILE, Status.COMPILE_ERROR, reason=what)
         if identity not in self._builds:
             arguments = (subject.reference, candidate, subject.device.compute_capability)
-            self._builds[identity] = self._pool.submit(compile_candidate, *arguments)
+            self._workload.planned += 1
+            self._builds[identity] = self._workload.watch(self._pool.submit(compile_candidate, *arguments))
         return self._builds[identity]
 
     def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
@@ -130,17 +156,22 @@ class ModelledEvaluator:
         subject: what is swept.
         compilers: compiling workers.
         interpreters: workers in which Triton interprets.
+        workload: told of every compile and verification.
     """
 
-    def __init__(self, subject: Subject, compilers: WorkerPool, interpreters: WorkerPool) -> None:
-        self._subject, self._interpreters = subject, interpreters
-        self._builder = Builder(subject, compilers)
+    def __init__(
+        self, subject: Subject, compilers: WorkerPool, interpreters: WorkerPool, workload: Workload
+    ) -> None:
+        self._subject, self._interpreters, self._workload = subject, interpreters, workload
+        self._builder = Builder(subject, compilers, workload)
         self._checks: dict[str, Future[Any]] = {}
+        self._planned_checks: set[str] = set()
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
-        """Starts compiling."""
+        """Starts compiling, and counts the verifications that will follow."""
         for candidate in candidates:
-            self._builder.start(candidate)
+            if not isinstance(self._builder.start(candidate), Trial):
+                self._plan_check(self._code_path(candidate)[1])
 
     def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
         """The trial of each candidate, as soon as it is known."""
@@ -161,14 +192,23 @@ class ModelledEvaluator:
     def _check(self, candidate: Candidate) -> tuple[Problem, Future[Any]]:
         """The verification of a candidate's code path, once however many configs and problems share it."""
         subject = self._subject
-        problem = subject.kernel.interpreter_problem(candidate.problem, candidate.config)
-        path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
-        key = digest([dict(problem), path])
+        problem, key = self._code_path(candidate)
         if key not in self._checks:
-            self._checks[key] = self._interpreters.submit(
-                verify_interpreted, subject.reference, problem, dict(candidate.config), subject.verify_seeds
-            )
+            self._plan_check(key)
+            arguments = (subject.reference, problem, dict(candidate.config), subject.verify_seeds)
+            check = self._interpreters.submit(verify_interpreted, *arguments)
+            self._checks[key] = self._workload.watch(check)
         return problem, self._checks[key]
+
+    def _plan_check(self, key: str) -> None:
+        self._workload.planned += key not in self._planned_checks
+        self._planned_checks.add(key)
+
+    def _code_path(self, candidate: Candidate) -> tuple[Problem, str]:
+        """The small problem that stands for a candidate in the interpreter, and a name for the code it runs."""
+        problem = self._subject.kernel.interpreter_problem(candidate.problem, candidate.config)
+        path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
+        return problem, digest([dict(problem), path])
 
     def _model(
         self, candidate: Candidate, launches: Sequence[LaunchShape], verified_on: Problem, verdict: Any
@@ -211,4 +251,12 @@ def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any],
         return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
 
 
-__all__ = ["Builder", "Compiled", "Evaluator", "ModelledEvaluator", "Subject", "advance_all", "failed_check"]
+__all__ = [
+    "Builder",
+    "Evaluator",
+    "ModelledEvaluator",
+    "Subject",
+    "Workload",
+    "advance_all",
+    "failed_check",
+]

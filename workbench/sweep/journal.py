@@ -53,7 +53,9 @@ class Journal:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise InputError("another process is running this sweep; wait for it or stop it", file=self.folder) from None
+            raise InputError(
+                "another process is running this sweep; wait for it or stop it", file=self.folder
+            ) from None
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", file=self.folder) from error
         try:
@@ -83,7 +85,9 @@ class Journal:
 
     def _open(self) -> None:
         if self._fresh and self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"))
+            self.folder.rename(
+                self.folder.with_name(f"{self.folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+            )
         self.folder.mkdir(exist_ok=True)
         self.started = self._first_started()
         self._about["environment.json"] = {"started": self.started, **self._about["environment.json"]}
@@ -113,7 +117,9 @@ def read_trials(path: Path) -> Iterable[Trial]:
             yield _parse_trial(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
             hint = "start over with --fresh, which puts it aside"
-            raise InputError(f"is no trial ({type(error).__name__}: {error}); {hint}", file=path, line=number) from error
+            raise InputError(
+                f"is no trial ({type(error).__name__}: {error}); {hint}", file=path, line=number
+            ) from error
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -38,7 +38,7 @@ def load_kernel(reference: str) -> TunableKernel:
 def _imported(module_name: str, attribute: str) -> TunableKernel:
     # The console script, unlike `python -m`, does not put the current folder on the path.
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
@@ -46,5 +46,7 @@ def _imported(module_name: str, attribute: str) -> TunableKernel:
     kernel = getattr(module, attribute, None)
     if not isinstance(kernel, TunableKernel):
         found = "nothing of that name" if kernel is None else f"a {type(kernel).__name__}"
-        raise InputError(f"{module_name}:{attribute} must be a moe_kernels.tunable.TunableKernel, found {found}")
+        raise InputError(
+            f"{module_name}:{attribute} must be a moe_kernels.tunable.TunableKernel, found {found}"
+        )
     return kernel

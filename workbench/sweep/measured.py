@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import WorkerPool, WorkFailure, outcome
-from workbench.sweep.evaluate import Builder, Subject, advance_all, failed_check
+from workbench.sweep.evaluate import Builder, Subject, Workload, advance_all, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import LaunchShape
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial
@@ -22,6 +22,7 @@ FINALISTS = 4
 CONTEXT_LOST = 86
 
 Rows = Sequence[Mapping[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class MeasuredEvaluator:
         default: the kernel's default config.
         settings: when to stop measuring.
         record_samples: takes the raw rounds.
+        workload: told of every compile and every trial.
     """
 
     def __init__(
@@ -58,18 +60,26 @@ class MeasuredEvaluator:
         default: Config,
         settings: MeasureSettings,
         record_samples: Callable[[Rows], None],
+        workload: Workload,
     ) -> None:
         self._subject, self._gpu, self._settings = subject, gpu, settings
         self._default, self._record_samples = default, record_samples
-        self._builder = Builder(subject, compilers)
+        self._workload = workload
+        self._builder = Builder(subject, compilers, workload)
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts compiling."""
+        self._workload.planned += len(candidates)
         for candidate in candidates:
             self._builder.start(candidate)
 
     def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
         """The trial of each candidate: those that fail as they fail, the others after each measured batch."""
+        for trial in self._evaluate(candidates):
+            self._workload.finish()
+            yield trial
+
+    def _evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
         passed: dict[str, tuple[Candidate, Trial]] = {}
         for trial in advance_all(candidates, self._advance):
             if trial.status is Status.OK:
@@ -168,14 +178,22 @@ def verify_on_gpu(reference: str, problem: Problem, config: Config, seeds: int) 
 
 
 def measure_on_gpu(
-    reference: str, problem: Problem, configs: Mapping[str, Config], default: Config, settings: MeasureSettings
+    reference: str,
+    problem: Problem,
+    configs: Mapping[str, Config],
+    default: Config,
+    settings: MeasureSettings,
 ) -> BatchResult:
     """Measures configs of one problem against the default; runs in the GPU's worker."""
     return _on_a_sound_gpu(lambda: _measure_configs(reference, problem, configs, default, settings))
 
 
 def _measure_configs(
-    reference: str, problem: Problem, configs: Mapping[str, Config], default: Config, settings: MeasureSettings
+    reference: str,
+    problem: Problem,
+    configs: Mapping[str, Config],
+    default: Config,
+    settings: MeasureSettings,
 ) -> BatchResult:
     from workbench.sweep.clocks import open_clocks
     from workbench.sweep.gpu_timer import GpuTimers
@@ -184,7 +202,10 @@ def _measure_configs(
     kernel, timers = load_kernel(reference), GpuTimers()
     inputs = timers.inputs(kernel, problem)
     return measure_batch(
-        [TimedConfig(name, timers.of_kernel(kernel, problem, config, inputs)) for name, config in configs.items()],
+        [
+            TimedConfig(name, timers.of_kernel(kernel, problem, config, inputs))
+            for name, config in configs.items()
+        ],
         default=timers.of_kernel(kernel, problem, default, inputs),
         default_again=timers.of_kernel(kernel, problem, default, inputs),
         settings=settings,
@@ -192,7 +213,7 @@ def _measure_configs(
     )
 
 
-def _on_a_sound_gpu(task: Callable[[], Any]) -> Any:
+def _on_a_sound_gpu(task: Callable[[], T]) -> T:
     """Runs a task; where it leaves the CUDA context broken, ends this process, for the context never recovers."""
     import os
 

@@ -118,7 +118,9 @@ def _devices(loaded: LoadedSpec, device: str, at_hand: Device | None) -> tuple[D
         return (at_hand,)
     if AUTO in loaded.devices:
         index = loaded.devices.index(AUTO)
-        raise loaded.error("no GPU is at hand; name one here or with --device (see `devices`)", "device", index)
+        raise loaded.error(
+            "no GPU is at hand; name one here or with --device (see `devices`)", "device", index
+        )
     return tuple(_named(loaded, index, name) for index, name in enumerate(loaded.devices))
 
 

@@ -48,7 +48,13 @@ class Publisher:
     """
 
     def __init__(
-        self, out: Path, kernel: TunableKernel, device: Device, run_id: str, run: Run, measure: Mapping[str, Any]
+        self,
+        out: Path,
+        kernel: TunableKernel,
+        device: Device,
+        run_id: str,
+        run: Run,
+        measure: Mapping[str, Any],
     ) -> None:
         self._out, self._kernel, self._device = out, kernel, device
         self._run_id, self._run, self._measure = run_id, run, measure

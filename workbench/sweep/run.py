@@ -12,7 +12,7 @@ from moe_kernels.tuned import Run
 from workbench.executors import WorkerPool
 from workbench.search import STRATEGIES, Strategy
 from workbench.sweep.compile import warm_up
-from workbench.sweep.evaluate import Evaluator, ModelledEvaluator, Subject
+from workbench.sweep.evaluate import Evaluator, ModelledEvaluator, Subject, Workload
 from workbench.sweep.journal import Journal
 from workbench.sweep.measure import MeasureSettings
 from workbench.sweep.measured import FINALISTS, MeasuredEvaluator
@@ -77,6 +77,10 @@ class Progress(Protocol):
         """A trial is known."""
         ...
 
+    def work(self, workload: Workload) -> None:
+        """Some work is done; called from any thread."""
+        ...
+
     def problem(self, outcome: ProblemOutcome) -> None:
         """A problem is finished and its winner published."""
         ...
@@ -125,7 +129,10 @@ class _Run:
         self._default = plan.kernel.default_config
 
     def run(self) -> SweepOutcome:
-        searches = [self._search(*each) for each in zip(self._plan.space.problems, self._plan.space.configs, strict=True)]
+        searches = [
+            self._search(*each)
+            for each in zip(self._plan.space.problems, self._plan.space.configs, strict=True)
+        ]
         first = [search.ask(self._default) if search.legal else [] for search in searches]
         ahead = [
             Candidate(search.problem, config)
@@ -141,7 +148,9 @@ class _Run:
 
     def _search(self, problem: Problem, configs: Sequence[Config]) -> _Search:
         search = self._plan.loaded.spec.search
-        return _Search(problem, STRATEGIES[search.strategy](configs, search.seed), len(configs), search.trials)
+        return _Search(
+            problem, STRATEGIES[search.strategy](configs, search.seed), len(configs), search.trials
+        )
 
     def _problem(self, search: _Search, batch: Sequence[Config], evaluator: Evaluator) -> ProblemOutcome:
         trials: list[Trial] = []
@@ -172,7 +181,9 @@ class _Run:
         finalists += [each for each in trials if each.config == self._default and each not in finalists]
         final = evaluator.finals([each for each in finalists if each.status is Status.OK])
         if final is None:
-            return select([each for each in trials if each.config == self._default], self._default, margin=1.0)
+            return select(
+                [each for each in trials if each.config == self._default], self._default, margin=1.0
+            )
         self._journal.record_finals(
             {"trial": each.trial, "time_us": each.time_us, "ci_us": each.ci_us, "ratio_ci": each.ratio_ci}
             for each in final.trials
@@ -203,10 +214,12 @@ class _Run:
                 gpu = stack.enter_context(WorkerPool(1, timeout_s=GPU_TIMEOUT_S))
                 yield self._measured(subject, compilers, gpu)
                 return
-            interpreters = WorkerPool(plan.jobs, timeout_s=VERIFY_TIMEOUT_S, environment={"TRITON_INTERPRET": "1"})
+            interpreters = WorkerPool(
+                plan.jobs, timeout_s=VERIFY_TIMEOUT_S, environment={"TRITON_INTERPRET": "1"}
+            )
             if has_work:
                 stack.enter_context(interpreters)
-            yield ModelledEvaluator(subject, compilers, interpreters)
+            yield ModelledEvaluator(subject, compilers, interpreters, Workload(self._progress.work))
 
     def _measured(self, subject: Subject, compilers: WorkerPool, gpu: WorkerPool) -> MeasuredEvaluator:
         measure = self._plan.loaded.spec.measure
@@ -223,12 +236,15 @@ class _Run:
             default=self._default,
             settings=settings,
             record_samples=self._journal.record_samples,
+            workload=Workload(self._progress.work),
         )
 
 
 def _publisher(plan: SweepPlan, started: str) -> Publisher:
     spec = plan.loaded.spec
-    run = Run(source_hash=plan.source_hash, versions=dict(plan.versions), date=started, extra={"sweep": spec.name})
+    run = Run(
+        source_hash=plan.source_hash, versions=dict(plan.versions), date=started, extra={"sweep": spec.name}
+    )
     measure: dict[str, object] = {"routing": spec.measure.routing}
     if plan.evidence is Evidence.MODELLED:
         measure = {"model": MODEL, "timed": False}

@@ -111,7 +111,11 @@ def _two_step_round(key, tie_break, ranked, ties, slots, k):
     greatest = tl.max(key, axis=1)[:, None]
     tie = tl.max(tl.where(key == greatest, tie_break, -1), axis=1)[:, None]
     here = slots == k
-    return tl.where(tie_break == tie, INT32_MIN, key), tl.where(here, greatest, ranked), tl.where(here, tie, ties)
+    return (
+        tl.where(tie_break == tie, INT32_MIN, key),
+        tl.where(here, greatest, ranked),
+        tl.where(here, tie, ties),
+    )
 
 
 @triton.jit

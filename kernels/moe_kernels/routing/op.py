@@ -20,6 +20,7 @@ from moe_kernels.routing.tunable import MAX_EXPERTS, ROUTING, routing_launch
 from moe_kernels.tunable import DTYPES, Config, Value
 
 _DTYPE_WORDS = {dtype: word for word, dtype in DTYPES.items()}
+_SCALE_DTYPES = (*DTYPES.values(), torch.float64)
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 # Fixed when the kernel was decorated, so read once here too.
 _INTERPRETED = bool(knobs.runtime.interpret)
@@ -38,7 +39,7 @@ def fused_routing(
 
     Args:
         logits: [T, E], fp32, bf16 or fp16, contiguous or strided by row, T >= 0, E <= 1024.
-        per_expert_scale: [E], floating point, on the same device.
+        per_expert_scale: [E], fp32, bf16, fp16 or fp64, on the same device.
         top_k: K, with 1 <= K <= E.
         config: values for parameters of the routing kernel, missing ones at their default; None takes the tuned
             config for this device and token count, else the default.
@@ -50,12 +51,9 @@ def fused_routing(
         ValueError: names the argument that is wrong and what is allowed.
     """
     _check_arguments(logits, per_expert_scale, top_k)
+    encoded = None if config is None else _encode(config, logits, top_k)
     if _takes_kernel(logits) and _takes_kernel(per_expert_scale):
-        # torch.library's autograd formulas do not work under torch.func's transforms; autograd functions do.
-        in_transform = torch._C._are_functorch_transforms_active()
-        route = _RoutingFunction.apply if in_transform else _routing_op
-        weights, ids = route(logits, per_expert_scale, top_k, _encode(config))
-        return weights, ids
+        return _call_op(logits, per_expert_scale, top_k, encoded)
     return reference_routing(logits, per_expert_scale, top_k)
 
 
@@ -76,36 +74,57 @@ def _check_arguments(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> No
     if not 1 <= top_k <= num_experts:
         raise ValueError(f"top_k: must be 1 to the number of experts ({num_experts}), got {top_k}")
     if per_expert_scale.dim() != 1 or per_expert_scale.shape[0] != num_experts:
-        raise ValueError(f"per_expert_scale: must have shape [{num_experts}], got {list(per_expert_scale.shape)}")
-    if not per_expert_scale.dtype.is_floating_point:
-        raise ValueError(f"per_expert_scale: must be floating point, got {per_expert_scale.dtype}")
+        raise ValueError(
+            f"per_expert_scale: must have shape [{num_experts}], got {list(per_expert_scale.shape)}"
+        )
+    if per_expert_scale.dtype not in _SCALE_DTYPES:
+        raise ValueError(
+            "per_expert_scale: dtype must be float32, bfloat16, float16 or float64, "
+            f"got {per_expert_scale.dtype}"
+        )
     if per_expert_scale.device != logits.device:
-        raise ValueError(f"per_expert_scale: must be on {logits.device} as logits, got {per_expert_scale.device}")
+        raise ValueError(
+            f"per_expert_scale: must be on {logits.device} as logits, got {per_expert_scale.device}"
+        )
 
 
-def _encode(config: Config | None) -> str | None:
-    """Operators take no mappings, and torch.compile folds this into a constant."""
-    return None if config is None else ",".join(f"{name}={value}" for name, value in config.items())
+def _call_op(
+    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None
+) -> tuple[Tensor, Tensor]:
+    # torch.library's autograd formulas do not work under torch.func's transforms; autograd functions do.
+    in_transform = torch._C._are_functorch_transforms_active()
+    route = _RoutingFunction.apply if in_transform else _routing_op
+    weights, ids = route(logits, per_expert_scale, top_k, config)
+    return weights, ids
+
+
+def _problem(logits: Tensor, top_k: int) -> dict[str, int | str]:
+    return {"num_experts": logits.shape[1], "top_k": top_k, "dtype": _DTYPE_WORDS[logits.dtype]}
+
+
+def _encode(config: Config, logits: Tensor, top_k: int) -> str:
+    """Checks and completes a config; as text, since operators take no mappings and torch.compile folds it."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config: must map names to values, got {config!r}")
+    complete = ROUTING.complete(config)
+    if reason := ROUTING.why_rejected({**_problem(logits, top_k), "tokens": logits.shape[0]}, complete):
+        raise ValueError(f"config: {reason}")
+    return ",".join(f"{name}={value}" for name, value in complete.items())
 
 
 @lru_cache(maxsize=1024)
 def _decode(encoded: str) -> Mapping[str, Value]:
-    config = dict[str, Value]()
-    for name, _, text in (item.partition("=") for item in encoded.split(",") if item):
-        is_number = isinstance(ROUTING.default_config.get(name), int)
-        config[name] = int(text) if is_number and text.removeprefix("-").isdecimal() else text
-    return ROUTING.complete(config)
+    defaults = ROUTING.default_config
+    pairs = (item.split("=") for item in encoded.split(","))
+    return {name: type(defaults[name])(text) for name, text in pairs}
 
 
 def _config_for(logits: Tensor, top_k: int, encoded: str | None) -> Mapping[str, Value]:
-    num_tokens, num_experts = logits.shape
-    problem = {"num_experts": num_experts, "top_k": top_k, "dtype": _DTYPE_WORDS[logits.dtype]}
-    if encoded is None:
-        return tuned.lookup(ROUTING, problem, num_tokens, logits.device) if logits.is_cuda else _decode("")
-    config = _decode(encoded)
-    if reason := ROUTING.why_rejected({**problem, "tokens": num_tokens}, config):
-        raise ValueError(f"config: {reason}")
-    return config
+    if encoded is not None:
+        return _decode(encoded)
+    if not logits.is_cuda:
+        return ROUTING.default_config
+    return tuned.lookup(ROUTING, _problem(logits, top_k), logits.shape[0], logits.device)
 
 
 def _empty_outputs(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -146,11 +165,15 @@ def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
     ctx.save_for_backward(logits, per_expert_scale, output[1])
 
 
+def _softmax_at(logits: Tensor, slots: Tensor) -> Tensor:
+    return torch.softmax(logits.gather(1, slots).float(), dim=-1)
+
+
 def _backward(ctx: Any, grad_weights: Tensor, _grad_ids: Tensor | None) -> tuple[Tensor | None, ...]:
     """With p = softmax(logits[ids]) and w = p * scale[ids]: the softmax's own Jacobian, then two scatters."""
     logits, per_expert_scale, ids = ctx.saved_tensors
     slots = ids.long()
-    probabilities = torch.softmax(logits.gather(1, slots).float(), dim=-1)
+    probabilities = _softmax_at(logits, slots)
     upstream = grad_weights * per_expert_scale.float()[slots]
     grad_selected = probabilities * (upstream - (upstream * probabilities).sum(-1, keepdim=True))
     grad_logits = torch.zeros_like(logits).scatter(1, slots, grad_selected.to(logits.dtype))
@@ -176,10 +199,10 @@ def _vmap(
     rows = batched.reshape(-1, batched.shape[-1])
     shape = (size, batched.shape[1], top_k)
     if in_dims[1] is None:
-        weights, ids = _routing_op(rows, per_expert_scale, top_k, config)
+        weights, ids = _call_op(rows, per_expert_scale, top_k, config)
         return (weights.view(shape), ids.view(shape)), (0, 0)
     scale = per_expert_scale.movedim(in_dims[1], 0).float()
-    weights, ids = _routing_op(rows, torch.ones_like(scale[0]), top_k, config)
+    weights, ids = _call_op(rows, torch.ones_like(scale[0]), top_k, config)
     slot_scale = scale.gather(1, ids.view(size, -1).long())
     return ((weights.view(size, -1) * slot_scale).view(shape), ids.view(shape)), (0, 0)
 
@@ -197,6 +220,22 @@ class _RoutingFunction(torch.autograd.Function):
         weights, ids = _routing_op(logits, per_expert_scale, top_k, config)
         return weights, ids
 
-    setup_context = staticmethod(_save_for_backward)
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _save_for_backward(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:2], output[1])
+
+    @staticmethod
+    def jvp(
+        ctx: Any, logits_tangent: Tensor, scale_tangent: Tensor, *_constants: None
+    ) -> tuple[Tensor, None]:
+        logits, per_expert_scale, ids = ctx.saved_tensors
+        slots = ids.long()
+        probabilities = _softmax_at(logits, slots)
+        change = logits_tangent.gather(1, slots).float()
+        change = probabilities * (change - (probabilities * change).sum(-1, keepdim=True))
+        scale, scale_change = per_expert_scale.float()[slots], scale_tangent.float()[slots]
+        return change * scale + probabilities * scale_change, None
+
     backward = staticmethod(_backward)
     vmap = staticmethod(_vmap)

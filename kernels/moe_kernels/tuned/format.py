@@ -183,11 +183,9 @@ def _parse_row(reader: Reader, runs: Mapping[str, Run]) -> Row:
 
 def _check_speedup(reader: Reader, expected: float | None) -> None:
     stated = None if reader.is_null("speedup") else reader.positive("speedup")
-    if stated is None or expected is None:
-        agrees = stated is expected
-    else:
-        agrees = math.isclose(stated, expected, rel_tol=0.01)
-    if not agrees:
+    if stated is None and expected is None:
+        return
+    if stated is None or expected is None or not math.isclose(stated, expected, rel_tol=0.01):
         reader.fail("speedup", f"is {stated}, but default_time_us / time_us is {expected}")
 
 

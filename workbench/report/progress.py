@@ -1,0 +1,128 @@
+"""Progress of a sweep: a live bar with an estimate on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from workbench.report.sweep import config_label, problem_label
+from workbench.sweep.evaluate import Workload
+from workbench.sweep.plan import SweepPlan
+from workbench.sweep.rows import Evidence, Status, Trial
+from workbench.sweep.run import ProblemOutcome
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class _Display(Protocol):
+    def start(self) -> None: ...
+    def show(self, told: str, done: int, planned: int) -> None: ...
+    def line(self, text: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+class SweepProgress:
+    """Tells on standard error how a sweep goes; a context manager."""
+
+    def __init__(self) -> None:
+        self._display: _Display = _Live() if sys.stderr.isatty() else _Plain()
+        self._total = self._known = self._failed = 0
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._display.stop()
+
+    def started(self, plan: SweepPlan, done: int, total: int) -> None:
+        """Says what is about to happen and how much of it is known from an earlier process."""
+        self._plan, self._known, self._total = plan, done, total
+        how = "measured on the GPU at hand"
+        if plan.evidence is Evidence.MODELLED:
+            how = "modelled: that GPU is not at hand, so nothing will be timed"
+        self._display.line(f"{plan.kernel.name} for {plan.device.device_name} ({plan.device.arch}), {how}")
+        known = f", {done} known from an earlier run" if done else ""
+        problems = len(plan.space.problems)
+        self._display.line(f"{total} trials on {problems} problems{known}; {plan.jobs} compiling workers")
+        self._display.line(f"journal: {plan.folder}")
+        self._display.start()
+
+    def trial(self, trial: Trial) -> None:
+        """Counts a trial."""
+        self._known += 1
+        self._failed += trial.status is not Status.OK
+
+    def work(self, workload: Workload) -> None:
+        """Shows how much of the work is done."""
+        told = f"{self._known}/{self._total} trials known, {self._failed} not valid"
+        self._display.show(told, workload.done, workload.planned)
+
+    def problem(self, outcome: ProblemOutcome) -> None:
+        """Says what won a problem."""
+        label, winner = problem_label(outcome.problem, self._plan), outcome.winner
+        if winner is None:
+            self._display.line(f"{label}: no valid config of {len(outcome.trials)}")
+            return
+        mark = "" if winner.evidence is Evidence.MEASURED else "~"
+        config = config_label(winner.config, self._plan.kernel.default_config)
+        self._display.line(f"{label}: {config}, {mark}{winner.time_us:.2f} us ({winner.evidence.value})")
+
+
+class _Live:
+    """A bar on a terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("sweep"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def start(self) -> None:
+        self._task = self._progress.add_task("starting workers", total=None)
+        self._progress.start()
+
+    def show(self, told: str, done: int, planned: int) -> None:
+        self._progress.update(self._task, description=told, completed=done, total=planned)
+
+    def line(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+class _Plain:
+    """Lines where there is no terminal, at most one in ten seconds."""
+
+    def start(self) -> None:
+        self._started = self._said = time.monotonic()
+
+    def show(self, told: str, done: int, planned: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= PLAIN_LINE_EVERY_S:
+            self._said = now
+            left = (now - self._started) / done * (planned - done)
+            self.line(f"{done / planned:4.0%} done, about {left:.0f} s left; {told}")
+
+    def line(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """Nothing is left on the screen."""

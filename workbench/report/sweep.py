@@ -1,0 +1,272 @@
+"""What a sweep found, as tables: winners, what failed and why, and the shortlist to take to the GPU."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from moe_kernels.tunable import Config, Problem
+from moe_kernels.tuned import explain, refresh
+from workbench.report.table import Column, Table
+from workbench.sweep.plan import SweepPlan
+from workbench.sweep.publish import NOT_TIMED
+from workbench.sweep.rows import Evidence, Status, Trial
+from workbench.sweep.run import ProblemOutcome, SweepOutcome
+from workbench.sweep.select import shortlist
+
+SHORTLISTED_A_PROBLEM = 3
+SHORTLIST_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlisted:
+    """A config that is among the best of some problems.
+
+    Attributes:
+        config: every parameter.
+        problems: where it is among the best, as labels.
+    """
+
+    config: Config
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Trials that ended the same way.
+
+    Attributes:
+        status: how.
+        count: how many.
+        reason: of the first of them.
+    """
+
+    status: Status
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """All that is told of one finished sweep.
+
+    Attributes:
+        outcome: what it found.
+        failures: what did not work, most frequent first.
+        shortlist: what to take to the GPU, where nothing was timed.
+        loaded: rows that a lookup in the results folder returns, of those that were published.
+        published: rows that were published.
+    """
+
+    outcome: SweepOutcome
+    failures: tuple[Failure, ...]
+    shortlist: tuple[Shortlisted, ...]
+    loaded: int
+    published: int
+
+
+def sweep_report(outcome: SweepOutcome) -> SweepReport:
+    """Collects what is told of a sweep, and asks the run-time lookup for every row that was published."""
+    modelled = outcome.plan.evidence is Evidence.MODELLED
+    published = [each for each in outcome.problems if each.published and not each.published.kept_measured]
+    return SweepReport(
+        outcome=outcome,
+        failures=_failures(outcome),
+        shortlist=_shortlist(outcome) if modelled else (),
+        loaded=sum(_is_loaded(outcome.plan, each) for each in published),
+        published=len(published),
+    )
+
+
+def _failures(outcome: SweepOutcome) -> tuple[Failure, ...]:
+    failed = [each for problem in outcome.problems for each in problem.trials if each.status is not Status.OK]
+    kinds: dict[tuple[Status, str], list[Trial]] = defaultdict(list)
+    for trial in failed:
+        kinds[trial.status, trial.reason or ""].append(trial)
+    rows = (Failure(status, len(trials), reason) for (status, reason), trials in kinds.items())
+    return tuple(sorted(rows, key=lambda row: -row.count))
+
+
+def _shortlist(outcome: SweepOutcome) -> tuple[Shortlisted, ...]:
+    where: dict[str, list[str]] = defaultdict(list)
+    for problem in outcome.problems:
+        for trial in shortlist(problem.trials, SHORTLISTED_A_PROBLEM):
+            where[json.dumps(dict(trial.config))].append(problem_label(problem.problem, outcome.plan))
+    ranked = sorted(where.items(), key=lambda item: -len(item[1]))
+    return tuple(Shortlisted(json.loads(config), tuple(problems)) for config, problems in ranked)
+
+
+def _is_loaded(plan: SweepPlan, outcome: ProblemOutcome) -> bool:
+    assert outcome.winner is not None
+    ladder = plan.kernel.ladder.name
+    shared = {name: value for name, value in outcome.problem.items() if name != ladder}
+    refresh()
+    tokens = int(outcome.problem[ladder])
+    found = explain(plan.kernel, shared, tokens, plan.device.slug, evidence="modelled")
+    assert outcome.published is not None
+    return dict(found.config) == dict(outcome.winner.config) and _is_from(found, outcome.published.path)
+
+
+def _is_from(explanation: Any, path: Any) -> bool:
+    places = (file.path for file in explanation.files if explanation.taken in file.rows)
+    return any(place.resolve() == path.resolve() for place in places)
+
+
+def problem_label(problem: Problem, plan: SweepPlan) -> str:
+    """A problem in short, the axes that do not vary in this sweep left out: `T=8 dtype=bf16`."""
+    varying = {name for name in problem if len({each[name] for each in plan.space.problems}) > 1}
+    axes = [axis for axis in plan.kernel.axes if axis.name in varying or axis.ladder]
+    axes.sort(key=lambda axis: not axis.ladder)
+    return " ".join(f"{axis.short}={problem[axis.name]}" for axis in axes)
+
+
+def config_label(config: Config, default: Config) -> str:
+    """A config in short: what differs from the default, or `default`."""
+    return config_text({name: value for name, value in config.items() if default[name] != value}) or "default"
+
+
+def config_text(config: Config) -> str:
+    """A config in full: `algorithm=select num_warps=1 ...`."""
+    return " ".join(f"{name}={value}" for name, value in config.items())
+
+
+def sweep_tables(report: SweepReport) -> Iterator[Table]:
+    """The report as tables: winners, then failures and shortlist where there are any."""
+    yield _winners_table(report)
+    if report.failures:
+        yield _failures_table(report.failures)
+    if report.shortlist:
+        yield _shortlist_table(report)
+
+
+def _winners_table(report: SweepReport) -> Table:
+    plan = report.outcome.plan
+    timed = plan.evidence is Evidence.MEASURED
+    mark = "" if timed else "~"
+    default = plan.kernel.default_config
+    return Table(
+        title=f"{plan.kernel.name} on {plan.device.device_name} - {plan.evidence.value}"
+        + ("" if timed else f": {NOT_TIMED}"),
+        columns=(
+            Column("problem"),
+            Column("winner"),
+            Column(f"{mark}us", "right"),
+            Column(f"{mark}default us", "right"),
+            Column(f"{mark}speed-up", "right"),
+            Column("valid/tried", "right"),
+            Column("note"),
+        ),
+        rows=tuple(_winner_cells(each, plan, default, mark) for each in report.outcome.problems),
+        notes=tuple(_notes(report)),
+    )
+
+
+def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mark: str) -> tuple[str, ...]:
+    label, winner = problem_label(outcome.problem, plan), outcome.winner
+    valid = sum(trial.status is Status.OK for trial in outcome.trials)
+    tried = f"{valid}/{len(outcome.trials)}"
+    if winner is None:
+        return label, "none", "", "", "", tried, "no valid config"
+    speedup = winner.default_time_us and winner.default_time_us / winner.time_us
+    note = (
+        "a measured row stands; left alone" if outcome.published and outcome.published.kept_measured else ""
+    )
+    return (
+        label,
+        config_label(winner.config, default),
+        f"{mark}{winner.time_us:.2f}",
+        f"{mark}{winner.default_time_us:.2f}" if winner.default_time_us else "invalid",
+        f"{mark}{speedup:.2f}x" if speedup else "",
+        tried,
+        note or ("default kept" if winner.kept_default else ""),
+    )
+
+
+def _notes(report: SweepReport) -> Iterator[str]:
+    plan = report.outcome.plan
+    yield f"default: {config_text(plan.kernel.default_config)}"
+    if plan.evidence is Evidence.MODELLED:
+        yield (
+            "Nothing was timed. Each config was compiled for this GPU, run in Triton's interpreter against the "
+            "reference, and ranked by a model;"
+        )
+        yield "the ~times only order configs. Measured rows come from the same command on that GPU."
+    if untried := [each for each in report.outcome.problems if len(each.trials) < each.legal]:
+        yield f"The budget left configs untried on {len(untried)} problems; a larger --trials continues."
+    paths = sorted({str(each.published.path) for each in report.outcome.problems if each.published})
+    yield f"Winners: {', '.join(paths) or 'none'}"
+    yield f"Journal: {plan.folder}"
+    yield _loading_note(report)
+
+
+def _loading_note(report: SweepReport) -> str:
+    """Whether the model module would load what was just published, asked of the lookup itself."""
+    plan = report.outcome.plan
+    under = " with WORKBENCH_EVIDENCE=modelled" if plan.evidence is Evidence.MODELLED else ""
+    told = f"The model module's lookup, from this folder{under}, loads {report.loaded} of {report.published} rows."
+    if report.loaded < report.published:
+        told += f" Set WORKBENCH_RESULTS={plan.out} for the others, or ask `workbench explain`."
+    return told
+
+
+def _failures_table(failures: Sequence[Failure]) -> Table:
+    columns = (Column("status"), Column("trials", "right"), Column("first reason"))
+    rows = tuple(
+        (failure.status.value, str(failure.count), failure.reason) for failure in failures[:SHORTLIST_ROWS]
+    )
+    more = len(failures) - SHORTLIST_ROWS
+    notes = (f"and {more} other reasons; all are in trials.jsonl",) if more > 0 else ()
+    return Table("Not valid", columns, rows, notes)
+
+
+def _shortlist_table(report: SweepReport) -> Table:
+    plan, listed = report.outcome.plan, report.shortlist[:SHORTLIST_ROWS]
+    names = list(plan.kernel.default_config)
+    rows = tuple(
+        (*(str(each.config[name]) for name in names), str(len(each.problems)), _shortened(each.problems))
+        for each in listed
+    )
+    columns = (*map(Column, names), Column("problems", "right"), Column("where"))
+    title = f"Shortlist to take to the GPU: among the {SHORTLISTED_A_PROBLEM} best of a problem"
+    more = len(report.shortlist) - len(listed)
+    return Table(title, columns, rows, (f"and {more} more configs",) if more > 0 else ())
+
+
+def _shortened(problems: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(problems[:most])
+    return f"{shown}, ..." if len(problems) > most else shown
+
+
+def sweep_record(report: SweepReport) -> dict[str, Any]:
+    """The report for machines."""
+    outcome, plan = report.outcome, report.outcome.plan
+    return {
+        "schema": "workbench.sweep/1",
+        "run": plan.run_id,
+        "journal": str(plan.folder),
+        "kernel": plan.kernel.name,
+        "device": plan.device.slug,
+        "evidence": plan.evidence.value,
+        "timed": plan.evidence is Evidence.MEASURED,
+        "problems": [_problem_record(each) for each in outcome.problems],
+        "empty": [dict(problem) for problem in outcome.empty],
+        "failures": [asdict(failure) for failure in report.failures],
+        "shortlist": [asdict(each) for each in report.shortlist],
+        "lookup": {"published": report.published, "loaded": report.loaded},
+    }
+
+
+def _problem_record(outcome: ProblemOutcome) -> Mapping[str, Any]:
+    statuses = Counter(trial.status.value for trial in outcome.trials)
+    winner = None if outcome.winner is None else asdict(outcome.winner)
+    path = None if outcome.published is None else str(outcome.published.path)
+    return {
+        "problem": dict(outcome.problem),
+        "legal": outcome.legal,
+        "trials": statuses,
+        "winner": winner,
+        "file": path,
+    }
