@@ -23,6 +23,8 @@ from workbench.sweep.rows import Evidence, Status, Trial
 from workbench.sweep.run import ProblemOutcome
 
 PLAIN_LINE_EVERY_S = 10.0
+# Before this share of the work, starting the workers dominates and an estimate would only mislead.
+ESTIMATE_FROM = 0.1
 
 
 class _Display(Protocol):
@@ -119,7 +121,8 @@ class _Plain:
         if now - self._said >= PLAIN_LINE_EVERY_S:
             self._said = now
             left = (now - self._started) / done * (planned - done)
-            self.line(f"{done / planned:4.0%} done, about {left:.0f} s left; {told}")
+            told_left = f", about {left:.0f} s left" if done >= ESTIMATE_FROM * planned else ""
+            self.line(f"{done / planned:4.0%} done{told_left}; {told}")
 
     def line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from moe_kernels.tunable import Config, Problem
-from moe_kernels.tuned import explain, refresh
+from moe_kernels.tuned import explain, refresh, results_folders
 from workbench.report.table import Column, Table
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import NOT_TIMED
@@ -17,6 +20,7 @@ from workbench.sweep.rows import Evidence, Status, Trial
 from workbench.sweep.run import ProblemOutcome, SweepOutcome
 from workbench.sweep.select import shortlist
 
+RESULTS_VARIABLE = "WORKBENCH_RESULTS"
 SHORTLISTED_A_PROBLEM = 3
 SHORTLIST_ROWS = 12
 
@@ -59,6 +63,7 @@ class SweepReport:
         shortlist: what to take to the GPU, where nothing was timed.
         loaded: rows that a lookup in the results folder returns, of those that were published.
         published: rows that were published.
+        found_unaided: True where lookups from the current folder look in the results folder anyway.
     """
 
     outcome: SweepOutcome
@@ -66,19 +71,40 @@ class SweepReport:
     shortlist: tuple[Shortlisted, ...]
     loaded: int
     published: int
+    found_unaided: bool
 
 
 def sweep_report(outcome: SweepOutcome) -> SweepReport:
     """Collects what is told of a sweep, and asks the run-time lookup for every row that was published."""
     modelled = outcome.plan.evidence is Evidence.MODELLED
     published = [each for each in outcome.problems if each.published and not each.published.kept_measured]
+    out = outcome.plan.out.resolve()
+    found_unaided = any(folder.path.resolve() == out for folder in results_folders())
+    with _looking_in(out):
+        loaded = sum(_is_loaded(outcome.plan, each) for each in published)
     return SweepReport(
         outcome=outcome,
         failures=_failures(outcome),
         shortlist=_shortlist(outcome) if modelled else (),
-        loaded=sum(_is_loaded(outcome.plan, each) for each in published),
+        loaded=loaded,
         published=len(published),
+        found_unaided=found_unaided,
     )
+
+
+@contextmanager
+def _looking_in(folder: Path) -> Iterator[None]:
+    """Has the lookup look in this folder first, as it would under `WORKBENCH_RESULTS`."""
+    before = os.environ.get(RESULTS_VARIABLE)
+    os.environ[RESULTS_VARIABLE] = str(folder)
+    refresh()
+    try:
+        yield
+    finally:
+        os.environ.pop(RESULTS_VARIABLE)
+        if before is not None:
+            os.environ[RESULTS_VARIABLE] = before
+        refresh()
 
 
 def _failures(outcome: SweepOutcome) -> tuple[Failure, ...]:
@@ -103,7 +129,6 @@ def _is_loaded(plan: SweepPlan, outcome: ProblemOutcome) -> bool:
     assert outcome.winner is not None
     ladder = plan.kernel.ladder.name
     shared = {name: value for name, value in outcome.problem.items() if name != ladder}
-    refresh()
     tokens = int(outcome.problem[ladder])
     found = explain(plan.kernel, shared, tokens, plan.device.slug, evidence="modelled")
     assert outcome.published is not None
@@ -205,11 +230,10 @@ def _notes(report: SweepReport) -> Iterator[str]:
 def _loading_note(report: SweepReport) -> str:
     """Whether the model module would load what was just published, asked of the lookup itself."""
     plan = report.outcome.plan
-    under = " with WORKBENCH_EVIDENCE=modelled" if plan.evidence is Evidence.MODELLED else ""
-    told = f"The model module's lookup, from this folder{under}, loads {report.loaded} of {report.published} rows."
-    if report.loaded < report.published:
-        told += f" Set WORKBENCH_RESULTS={plan.out} for the others, or ask `workbench explain`."
-    return told
+    needs = [] if report.found_unaided else [f"{RESULTS_VARIABLE}={plan.out}"]
+    needs += ["WORKBENCH_EVIDENCE=modelled"] if plan.evidence is Evidence.MODELLED else []
+    under = f" under {' '.join(needs)}" if needs else ""
+    return f"The model module's lookup loads {report.loaded} of these {report.published} rows{under}."
 
 
 def _failures_table(failures: Sequence[Failure]) -> Table:

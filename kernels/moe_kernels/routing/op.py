@@ -7,7 +7,6 @@ its tuned config when it runs, so a compiled graph with dynamic token counts sti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -89,7 +88,7 @@ def _check_arguments(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> No
 
 
 def _call_op(
-    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None
+    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None
 ) -> tuple[Tensor, Tensor]:
     # torch.library's autograd formulas do not work under torch.func's transforms; autograd functions do.
     in_transform = torch._C._are_functorch_transforms_active()
@@ -102,24 +101,27 @@ def _problem(logits: Tensor, top_k: int) -> dict[str, int | str]:
     return {"num_experts": logits.shape[1], "top_k": top_k, "dtype": _DTYPE_WORDS[logits.dtype]}
 
 
-def _encode(config: Config, logits: Tensor, top_k: int) -> str:
-    """Checks and completes a config; as text, since operators take no mappings and torch.compile folds it."""
+def _encode(config: Config, logits: Tensor, top_k: int) -> list[int]:
+    """Checks and completes a config; as integers in the parameters' order, since operators take no mappings."""
     if not isinstance(config, Mapping):
         raise ValueError(f"config: must map names to values, got {config!r}")
     complete = ROUTING.complete(config)
     if reason := ROUTING.why_rejected({**_problem(logits, top_k), "tokens": logits.shape[0]}, complete):
         raise ValueError(f"config: {reason}")
-    return ",".join(f"{name}={value}" for name, value in complete.items())
+    return [
+        parameter.choices.index(complete[parameter.name]) if parameter.choices else complete[parameter.name]
+        for parameter in ROUTING.parameters
+    ]
 
 
-@lru_cache(maxsize=1024)
-def _decode(encoded: str) -> Mapping[str, Value]:
-    defaults = ROUTING.default_config
-    pairs = (item.split("=") for item in encoded.split(","))
-    return {name: type(defaults[name])(text) for name, text in pairs}
+def _decode(encoded: list[int]) -> Mapping[str, Value]:
+    return {
+        parameter.name: parameter.choices[number] if parameter.choices else number
+        for parameter, number in zip(ROUTING.parameters, encoded, strict=True)
+    }
 
 
-def _config_for(logits: Tensor, top_k: int, encoded: str | None) -> Mapping[str, Value]:
+def _config_for(logits: Tensor, top_k: int, encoded: list[int] | None) -> Mapping[str, Value]:
     if encoded is not None:
         return _decode(encoded)
     if not logits.is_cuda:
@@ -134,14 +136,14 @@ def _empty_outputs(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 torch.library.define(
     "moe_kernels::fused_routing",
-    "(Tensor logits, Tensor per_expert_scale, SymInt top_k, str? config=None) -> (Tensor, Tensor)",
+    "(Tensor logits, Tensor per_expert_scale, SymInt top_k, int[]? config=None) -> (Tensor, Tensor)",
 )
 _routing_op: Any = torch.ops.moe_kernels.fused_routing.default
 
 
 @torch.library.impl("moe_kernels::fused_routing", ("cuda", "cpu"))
 def _route(
-    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None = None
+    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     weights, ids = _empty_outputs(logits, top_k)
     complete = _config_for(logits, top_k, config)
@@ -154,7 +156,7 @@ def _route(
 
 @torch.library.register_fake("moe_kernels::fused_routing")
 def _fake(
-    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None = None
+    logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None = None
 ) -> tuple[Tensor, Tensor]:
     return _empty_outputs(logits, top_k)
 
@@ -191,7 +193,7 @@ def _vmap(
     logits: Tensor,
     per_expert_scale: Tensor,
     top_k: int,
-    config: str | None = None,
+    config: list[int] | None = None,
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
     """Batches of tokens are more tokens; a batched scale is applied after one launch with a scale of ones."""
     size = info.batch_size
@@ -215,7 +217,7 @@ class _RoutingFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        logits: Tensor, per_expert_scale: Tensor, top_k: int, config: str | None
+        logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None
     ) -> tuple[Tensor, Tensor]:
         weights, ids = _routing_op(logits, per_expert_scale, top_k, config)
         return weights, ids
