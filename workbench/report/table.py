@@ -43,12 +43,13 @@ def print_table(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    rich_table = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    rich_table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         rich_table.add_column(Text(column.heading), justify=column.justify, style=column.style)
     for row in table.rows:
         rich_table.add_row(*map(Text, row))
     console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(Text(table.title, style="bold"))
     console.print(rich_table)
     for note in table.notes:
         console.print(Text(note))

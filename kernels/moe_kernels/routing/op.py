@@ -34,7 +34,8 @@ def fused_routing(
     holds NaN or +inf gets NaN weights throughout, as torch gives, and ids that are in range and distinct.
 
     Plain CUDA tensors take one Triton launch; so do CPU tensors under TRITON_INTERPRET=1. Any other device and any
-    tensor subclass runs plain torch operations with the same semantics.
+    tensor subclass runs plain torch operations with the same semantics, and so does one of torch.func's transforms
+    inside torch.compile.
 
     Args:
         logits: [T, E], fp32, bf16 or fp16, contiguous or strided by row, T >= 0, E <= 1024.
@@ -51,13 +52,22 @@ def fused_routing(
     """
     _check_arguments(logits, per_expert_scale, top_k)
     encoded = None if config is None else _encode(config, logits, top_k)
-    if _takes_kernel(logits) and _takes_kernel(per_expert_scale):
+    if _takes_kernel(logits) and _takes_kernel(per_expert_scale) and not _is_compiling_a_transform():
         return _call_op(logits, per_expert_scale, top_k, encoded)
     return reference_routing(logits, per_expert_scale, top_k)
 
 
 def _takes_kernel(tensor: Tensor) -> bool:
     return type(tensor) in _PLAIN_TYPES and (tensor.is_cuda or (_INTERPRETED and tensor.device.type == "cpu"))
+
+
+def _is_compiling_a_transform() -> bool:
+    """torch.compile cannot trace an operator with autograd under torch.func's transforms, torch's own it can."""
+    return torch.compiler.is_compiling() and _in_transform()
+
+
+def _in_transform() -> bool:
+    return torch._C._are_functorch_transforms_active()
 
 
 def _check_arguments(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> None:
@@ -91,8 +101,7 @@ def _call_op(
     logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None
 ) -> tuple[Tensor, Tensor]:
     # torch.library's autograd formulas do not work under torch.func's transforms; autograd functions do.
-    in_transform = torch._C._are_functorch_transforms_active()
-    route = _RoutingFunction.apply if in_transform else _routing_op
+    route = _RoutingFunction.apply if _in_transform() else _routing_op
     weights, ids = route(logits, per_expert_scale, top_k, config)
     return weights, ids
 
@@ -108,17 +117,13 @@ def _encode(config: Config, logits: Tensor, top_k: int) -> list[int]:
     complete = ROUTING.complete(config)
     if reason := ROUTING.why_rejected({**_problem(logits, top_k), "tokens": logits.shape[0]}, complete):
         raise ValueError(f"config: {reason}")
-    return [
-        parameter.choices.index(complete[parameter.name]) if parameter.choices else complete[parameter.name]
-        for parameter in ROUTING.parameters
-    ]
+    values = ((parameter, complete[parameter.name]) for parameter in ROUTING.parameters)
+    return [int(value) if p.choices is None else p.choices.index(value) for p, value in values]
 
 
 def _decode(encoded: list[int]) -> Mapping[str, Value]:
-    return {
-        parameter.name: parameter.choices[number] if parameter.choices else number
-        for parameter, number in zip(ROUTING.parameters, encoded, strict=True)
-    }
+    numbers = zip(ROUTING.parameters, encoded, strict=True)
+    return {p.name: number if p.choices is None else p.choices[number] for p, number in numbers}
 
 
 def _config_for(logits: Tensor, top_k: int, encoded: list[int] | None) -> Mapping[str, Value]:
