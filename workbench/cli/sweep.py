@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,22 +57,14 @@ def sweep(
         workbench sweep sweeps/routing.yaml --dry-run
     """
     from workbench.errors import NothingValidError
-    from workbench.report.plan import plan_record, plan_table
-    from workbench.report.table import print_json, print_table
     from workbench.sweep.plan import make_plans
     from workbench.sweep.spec import load_spec
 
     loaded = load_spec(sweep_file(file)).override(trials=trials, seed=seed)
     plans = make_plans(loaded, device, out=out, jobs=jobs)
     if dry_run:
-        if as_json:
-            print_json([plan_record(plan) for plan in plans])
-        else:
-            for plan in plans:
-                print_table(plan_table(plan))
-        return
-    found = [_run(plan, fresh, as_json) for plan in plans]
-    if not any(found):
+        _show_plans(plans, as_json)
+    elif not _run(plans, fresh, as_json):
         raise NothingValidError(f"{file}: no problem has a valid config; trials.jsonl has the reasons")
 
 
@@ -90,19 +83,33 @@ def sweep_file(name: str) -> Path:
     )
 
 
-def _run(plan: SweepPlan, fresh: bool, as_json: bool) -> bool:
-    """Runs one plan and reports it; True where some problem has a winner."""
+def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:
+    from workbench.report.plan import plan_record, plan_table
+    from workbench.report.table import print_json, print_table
+
+    if as_json:
+        print_json([plan_record(plan) for plan in plans])
+    else:
+        for plan in plans:
+            print_table(plan_table(plan))
+
+
+def _run(plans: Sequence[SweepPlan], fresh: bool, as_json: bool) -> bool:
+    """Runs and reports each plan; True where some problem of some plan has a winner."""
     from workbench.report.progress import SweepProgress
     from workbench.report.sweep import sweep_record, sweep_report, sweep_tables
     from workbench.report.table import print_json, print_table
     from workbench.sweep.run import run_sweep
 
-    with SweepProgress() as progress:
-        outcome = run_sweep(plan, progress, fresh=fresh)
-    report = sweep_report(outcome)
-    if as_json:
-        print_json(sweep_record(report))
-    else:
-        for table in sweep_tables(report):
+    records, found = [], False
+    for plan in plans:
+        with SweepProgress() as progress:
+            outcome = run_sweep(plan, progress, fresh=fresh)
+        report = sweep_report(outcome)
+        found |= len(outcome.empty) < len(outcome.problems)
+        records.append(sweep_record(report))
+        for table in () if as_json else sweep_tables(report):
             print_table(table)
-    return len(outcome.empty) < len(outcome.problems)
+    if as_json:
+        print_json(records)
+    return found

@@ -25,11 +25,13 @@ class WorkFailure:
         kind: `timeout` (killed for taking too long), `crashed` (its process died) or `error` (it raised).
         reason: one line for people.
         error: the exception, where it raised.
+        exit_code: of the process, where it died.
     """
 
     kind: Literal["timeout", "crashed", "error"]
     reason: str
     error: BaseException | None = None
+    exit_code: int | None = None
 
 
 class WorkerPool:
@@ -92,7 +94,7 @@ def outcome(future: Future[Any]) -> Any | WorkFailure:
             "timeout", f"killed after {error.args[1] if len(error.args) > 1 else 'its time limit of'} s"
         )
     except ProcessExpired as error:
-        return WorkFailure("crashed", _how_it_died(error.exitcode))
+        return WorkFailure("crashed", _how_it_died(error.exitcode), exit_code=error.exitcode)
     except Exception as error:
         return WorkFailure("error", f"{type(error).__name__}: {_first_line(str(error))}", error)
 

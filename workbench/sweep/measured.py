@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
@@ -110,7 +109,7 @@ class MeasuredEvaluator:
         subject = self._subject
         resources = tuple(launch.resources for launch in launches)
         arguments = (subject.reference, candidate.problem, candidate.config, subject.verify_seeds)
-        verdict = outcome(self._gpu.submit(verify_on_gpu, *arguments))
+        verdict = _told(outcome(self._gpu.submit(verify_on_gpu, *arguments)))
         if failed := failed_check(subject, candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
         return subject.trial(
@@ -122,7 +121,6 @@ class MeasuredEvaluator:
         trials = [trial for _, trial in batch]
         result = self._measure(trials[0].problem, trials, self._settings)
         if not isinstance(result, WorkFailure):
-            self._record_samples(_sample_rows(result))
             yield from _timed(trials, self._default, result)
         elif len(batch) > 1:
             for single in batch:
@@ -136,7 +134,9 @@ class MeasuredEvaluator:
     ) -> BatchResult | WorkFailure:
         configs = {trial.trial: dict(trial.config) for trial in trials if trial.config != self._default}
         arguments = (self._subject.reference, problem, configs, dict(self._default), settings)
-        result: BatchResult | WorkFailure = outcome(self._gpu.submit(measure_on_gpu, *arguments))
+        result: BatchResult | WorkFailure = _told(outcome(self._gpu.submit(measure_on_gpu, *arguments)))
+        if not isinstance(result, WorkFailure):
+            self._record_samples([asdict(sample) for sample in result.samples])
         return result
 
 
@@ -144,8 +144,11 @@ def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     yield from (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _sample_rows(result: BatchResult) -> list[dict[str, Any]]:
-    return [asdict(sample) for sample in result.samples]
+def _told(result: T | WorkFailure) -> T | WorkFailure:
+    """Puts a lost CUDA context into words."""
+    if isinstance(result, WorkFailure) and result.exit_code == CONTEXT_LOST:
+        return replace(result, reason="it broke the CUDA context (an illegal memory access, most likely)")
+    return result
 
 
 def _timed(trials: Sequence[Trial], default: Config, result: BatchResult) -> tuple[Trial, ...]:
@@ -221,10 +224,9 @@ def _on_a_sound_gpu(task: Callable[[], T]) -> T:
 
     try:
         return task()
-    except Exception as error:
+    except Exception:
         try:
             torch.cuda.synchronize()
         except Exception:
-            print(json.dumps({"lost_context": str(error).splitlines()[0]}), flush=True)
             os._exit(CONTEXT_LOST)
         raise
