@@ -3,6 +3,7 @@
 WorkbenchError          exit code
 ├── InputError          2   a file, key, value or argument is wrong, or an output cannot be written
 ├── IncomparableError   2   results that must not be compared
+├── WorkerError         2   worker processes cannot run, whatever their task
 ├── NothingValidError   3   a sweep in which no problem has a valid config
 └── GateError           1   a gate failed: a regression, a liveness or a correctness check
 """
@@ -39,6 +40,10 @@ class InputError(WorkbenchError):
 
 class IncomparableError(WorkbenchError):
     """Two results differ in what must be equal before they may be compared."""
+
+
+class WorkerError(WorkbenchError):
+    """Worker processes cannot start, or died for no fault of a task."""
 
 
 class NothingValidError(WorkbenchError):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
 from workbench.errors import InputError
-from workbench.sweep.rows import Evidence, Resources, Stage, Status, Trial
+from workbench.sweep.rows import Evidence, Final, Resources, Stage, Status, Trial
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -32,6 +34,7 @@ class Journal:
 
     Attributes:
         trials: what earlier processes of this run recorded, by trial id, and what this one adds.
+        finals: the same of re-timed finalists, by their name.
         started: when this run was first started, ISO 8601, UTC.
 
     Raises:
@@ -43,6 +46,7 @@ class Journal:
     ) -> None:
         self.folder = folder
         self.trials: dict[str, Trial] = {}
+        self.finals: dict[str, Final] = {}
         self.started = ""
         self._about = {"sweep.json": sweep, "environment.json": environment}
         self._fresh = fresh
@@ -52,14 +56,14 @@ class Journal:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._open()
         except Timeout:
             raise InputError(
                 "another process is running this sweep; wait for it or stop it", file=self.folder
             ) from None
         except OSError as error:
+            self._lock.release()
             raise InputError(f"cannot be written: {error.strerror}", file=self.folder) from error
-        try:
-            self._open()
         except BaseException:
             self._lock.release()
             raise
@@ -73,15 +77,16 @@ class Journal:
     def record(self, trial: Trial) -> None:
         """Appends a trial and makes it durable against the death of this process."""
         self.trials[trial.trial] = trial
-        _append(self.folder / "trials.jsonl", [_trial_line(trial)])
+        _append(self.folder / "trials.jsonl", [json.dumps(dataclasses.asdict(trial))])
 
     def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends raw rounds."""
         _append(self.folder / "samples.jsonl", map(json.dumps, rows))
 
-    def record_finals(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Appends re-timings of finalists."""
-        _append(self.folder / "finals.jsonl", map(json.dumps, rows))
+    def record_final(self, final: Final) -> None:
+        """Appends the re-timing of a problem's finalists."""
+        self.finals[final.name] = final
+        _append(self.folder / "finals.jsonl", [json.dumps(dataclasses.asdict(final))])
 
     def _open(self) -> None:
         if self._fresh and self.folder.exists():
@@ -96,6 +101,7 @@ class Journal:
         for name in ("trials.jsonl", "samples.jsonl", "finals.jsonl"):
             _drop_half_line(self.folder / name)
         self.trials = {trial.trial: trial for trial in read_trials(self.folder / "trials.jsonl")}
+        self.finals = {final.name: final for final in _read(self.folder / "finals.jsonl", _parse_final)}
 
     def _first_started(self) -> str:
         """When this run was first started, so that continuing it does not change what it publishes."""
@@ -111,15 +117,18 @@ def read_trials(path: Path) -> Iterable[Trial]:
     Raises:
         InputError: names the line that is no trial.
     """
+    return _read(path, _parse_trial)
+
+
+def _read(path: Path, parse: Callable[[Any], T]) -> Iterator[T]:
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            yield _parse_trial(json.loads(line))
+            yield parse(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
+            damage = f"damaged journal ({type(error).__name__}: {error})"
             hint = "start over with --fresh, which puts it aside"
-            raise InputError(
-                f"is no trial ({type(error).__name__}: {error}); {hint}", file=path, line=number
-            ) from error
+            raise InputError(f"{damage}; {hint}", file=path, line=number) from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -155,10 +164,6 @@ def _drop_half_line(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _trial_line(trial: Trial) -> str:
-    return json.dumps(dataclasses.asdict(trial))
-
-
 def _parse_trial(fields: dict[str, Any]) -> Trial:
     fields["stage"], fields["status"] = Stage(fields["stage"]), Status(fields["status"])
     fields["evidence"] = Evidence(fields["evidence"])
@@ -166,3 +171,7 @@ def _parse_trial(fields: dict[str, Any]) -> Trial:
     for interval in ("ratio_ci", "ci_us"):
         fields[interval] = tuple(fields[interval]) if fields[interval] else None
     return Trial(**fields)
+
+
+def _parse_final(fields: dict[str, Any]) -> Final:
+    return Final(tuple(map(_parse_trial, fields["trials"])), float(fields["noise_floor"]))

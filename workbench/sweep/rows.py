@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,29 @@ class Trial:
     ci_us: tuple[float, float] | None = None
     resources: tuple[Resources, ...] = ()
     verified_on: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The re-timing of a problem's finalists; a line of `finals.jsonl`.
+
+    Attributes:
+        trials: the finalists with their new times, the default among them where it is valid.
+        noise_floor: share by which the baseline differed from itself.
+    """
+
+    trials: tuple[Trial, ...]
+    noise_floor: float
+
+    @property
+    def name(self) -> str:
+        """Names the finalists, whatever their times."""
+        return final_name(self.trials)
+
+
+def final_name(finalists: Iterable[Trial]) -> str:
+    """The hash that names a set of finalists."""
+    return digest(sorted(each.trial for each in finalists))
 
 
 def digest(value: Any) -> str:

@@ -205,9 +205,8 @@ class _Run:
             verify_seeds=plan.loaded.spec.verify.seeds,
         )
         with ExitStack() as stack:
-            compilers = WorkerPool(plan.jobs, timeout_s=COMPILE_TIMEOUT_S)
+            compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=COMPILE_TIMEOUT_S))
             if has_work:
-                stack.enter_context(compilers)
                 for _ in range(plan.jobs):
                     compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
             if plan.evidence is Evidence.MEASURED:

@@ -1,0 +1,25 @@
+"""Runs test files where Triton's kernels run in its interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def assert_pass_in_interpreter(*files: Path) -> None:
+    """Triton reads TRITON_INTERPRET when it is imported, so these tests take a process of their own."""
+    plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *plugins, *map(str, files)],
+        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
