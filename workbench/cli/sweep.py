@@ -99,8 +99,10 @@ def _run(plans: Sequence[SweepPlan], fresh: bool, as_json: bool) -> bool:
     from workbench.report.progress import SweepProgress
     from workbench.report.sweep import sweep_record, sweep_report, sweep_tables
     from workbench.report.table import print_json, print_table
-    from workbench.sweep.run import run_sweep
+    from workbench.sweep.run import check_results, run_sweep
 
+    for plan in plans:
+        check_results(plan)
     records, found = [], False
     for plan in plans:
         with SweepProgress() as progress:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from workbench.devices.catalogue import catalogue, find_device, load_device
 from workbench.devices.detect import DetectedGpu, detect_device, detect_gpu, driver_installed, driver_version
 from workbench.devices.device import Device
-from workbench.devices.slug import slug_of
 
 __all__ = [
     "DetectedGpu",
@@ -17,5 +16,4 @@ __all__ = [
     "driver_version",
     "find_device",
     "load_device",
-    "slug_of",
 ]

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from moe_kernels.device_slug import device_slug
 from workbench.devices.device import Device
 from workbench.devices.entries import FIELD_OF_FIGURE, CatalogueFile, DeviceEntry, Limits
-from workbench.devices.slug import slug_of
 from workbench.errors import InputError
 from workbench.yaml_source import read_yaml, validate
 
@@ -38,7 +38,7 @@ def find_device(name_or_path: str | Path) -> Device:
     if text.lower().endswith(YAML_SUFFIXES):
         return load_device(Path(text).expanduser())
     names = _names()
-    found = names.get(_plain(text)) or names.get(_plain(slug_of(text)))
+    found = names.get(_plain(text)) or names.get(_plain(device_slug(text)))
     if found is None:
         raise InputError(_nothing_found(text))
     return found
@@ -100,7 +100,7 @@ def _device(entry: DeviceEntry, limits: Limits, default_source: str) -> Device:
     figures = dict.fromkeys(FIELD_OF_FIGURE.values(), default_source)
     per_sm = dict.fromkeys(limits.fields(), limits.source)
     return Device(
-        slug=slug_of(entry.device_name),
+        slug=device_slug(entry.device_name),
         **entry.fields(),
         **limits.fields(),
         sources={**figures, **sources, **per_sm},

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from moe_kernels.device_slug import device_slug
 from workbench.devices.catalogue import catalogue
 from workbench.devices.device import Device
-from workbench.devices.slug import slug_of
 
 AS_REPORTED = "as CUDA reports it on this machine"
 # Of a whole GPU the nominal figures say more: CUDA leaves out reserved memory, and names clocks never held.
@@ -54,7 +54,7 @@ def detect_device() -> Device | None:
     gpu = detect_gpu()
     if gpu is None:
         return None
-    slug = slug_of(gpu.device_name)
+    slug = device_slug(gpu.device_name)
     known = next((device for device in catalogue() if device.slug == slug), None)
     return _known(gpu, known) if known else _unknown(gpu, slug)
 

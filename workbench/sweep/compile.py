@@ -49,22 +49,25 @@ def code_identity(launches: Sequence[KernelLaunch]) -> str:
 
 
 def _launch_identity(launch: KernelLaunch) -> list[Any]:
-    unspecialised = {param.name for param in launch.kernel.params if param.do_not_specialize}
+    typed_only = {param.name for param in launch.kernel.params if param.do_not_specialize}
     arguments = {
-        name: "any" if name in unspecialised else _specialisation(value)
+        name: _specialisation(value, by_value=name not in typed_only)
         for name, value in launch.arguments.items()
     }
     return [
-        launch.kernel.__name__,
+        f"{launch.kernel.__module__}.{launch.kernel.__name__}",
         arguments,
         *({k: str(v) for k, v in d.items()} for d in (launch.constexprs, launch.options)),
     ]
 
 
-def _specialisation(value: Any) -> str:
+def _specialisation(value: Any, *, by_value: bool) -> str:
     """What Triton specialises an argument on: a tensor's dtype, an integer's value 1, factor 16 and width."""
+    if isinstance(value, tuple):
+        return f"({', '.join(_specialisation(each, by_value=by_value) for each in value)})"
     if isinstance(value, int):
-        return f"int {value == 1} {value % 16 == 0} {abs(value) >= 2**31}"
+        special = (value == 1, value % 16 == 0) if by_value else ()
+        return f"{type(value).__name__} {-(2**31) <= value < 2**31} {value < 2**63} {special}"
     return f"pointer {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
 
 

@@ -49,8 +49,13 @@ class Evaluator(Protocol):
         """Starts whatever can run ahead, of any number of problems."""
         ...
 
-    def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
-        """The trial of each candidate, as soon as it is known."""
+    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
+        """The trial of each candidate, as soon as it is known.
+
+        Args:
+            candidates: of one problem.
+            known: what is known of the same problem already.
+        """
         ...
 
 
@@ -95,9 +100,9 @@ class Builder:
     def start(self, candidate: Candidate) -> Future[Any] | Trial:
         """The future of a candidate's code, or the trial that ends it before any compiling."""
         subject = self._subject
-        if reason := subject.kernel.why_rejected(candidate.problem, candidate.config):
-            return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
         try:
+            if reason := subject.kernel.why_rejected(candidate.problem, candidate.config):
+                return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
             identity, _ = self._identify(candidate)
         except Exception as error:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -173,7 +178,7 @@ class ModelledEvaluator:
             if not isinstance(self._builder.start(candidate), Trial):
                 self._plan_check(self._code_path(candidate)[1])
 
-    def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
+    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
         """The trial of each candidate, as soon as it is known."""
         return advance_all(candidates, self._advance)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from moe_kernels.tunable import Config, Problem
@@ -12,7 +12,7 @@ from workbench.executors import WorkerPool, WorkFailure, outcome
 from workbench.sweep.evaluate import Builder, Subject, Workload, advance_all, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import LaunchShape
-from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial
+from workbench.sweep.rows import Candidate, Evidence, Final, Stage, Status, Trial
 from workbench.sweep.verify import verify
 
 BATCH = 24
@@ -22,19 +22,6 @@ CONTEXT_LOST = 86
 
 Rows = Sequence[Mapping[str, Any]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """The re-timing of a problem's finalists.
-
-    Attributes:
-        trials: the finalists with their new times, the default among them.
-        noise_floor: share by which the default differed from itself.
-    """
-
-    trials: tuple[Trial, ...]
-    noise_floor: float
 
 
 class MeasuredEvaluator:
@@ -72,31 +59,32 @@ class MeasuredEvaluator:
         for candidate in candidates:
             self._builder.start(candidate)
 
-    def evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
+    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
         """The trial of each candidate: those that fail as they fail, the others after each measured batch."""
-        for trial in self._evaluate(candidates):
+        for trial in self._evaluate(candidates, known):
             self._workload.finish()
             yield trial
 
-    def _evaluate(self, candidates: Sequence[Candidate]) -> Iterator[Trial]:
-        passed: dict[str, tuple[Candidate, Trial]] = {}
+    def _evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
+        passed: list[Trial] = []
         for trial in advance_all(candidates, self._advance):
             if trial.status is Status.OK:
-                passed[trial.trial] = (Candidate(trial.problem, trial.config), trial)
+                passed.append(trial)
             else:
                 yield trial
-        for batch in _batches(list(passed.values()), BATCH):
-            yield from self._measure_batch(batch)
+        # The default first: where its process dies, it must be known before others are measured against it.
+        passed.sort(key=lambda trial: trial.config != self._default)
+        sound = [trial for trial in (*known, *passed) if trial.status is Status.OK]
+        for batch in _batches(passed, BATCH):
+            yield from self._measure_batch(batch, sound)
 
     def finals(self, trials: Sequence[Trial]) -> Final | None:
         """Times the finalists once more against the default, with twice the rounds."""
         if not trials:
             return None
         settings = replace(self._settings, max_rounds=2 * self._settings.max_rounds, slower_margin=None)
-        result = self._measure(trials[0].problem, trials, settings)
-        if isinstance(result, WorkFailure):
-            return None
-        return Final(_timed(trials, self._default, result), result.noise.floor)
+        timed = self._measure(trials, self._baseline(trials), settings)
+        return None if isinstance(timed, WorkFailure) else timed
 
     def _advance(self, candidate: Candidate) -> Trial | Future[Any]:
         build = self._builder.start(candidate)
@@ -116,28 +104,40 @@ class MeasuredEvaluator:
             candidate, Stage.VERIFY, Status.OK, resources=resources, verified_on=candidate.problem
         )
 
-    def _measure_batch(self, batch: Sequence[tuple[Candidate, Trial]]) -> Iterator[Trial]:
-        """A batch whose process dies is measured one by one, so that only the culprit is lost."""
-        trials = [trial for _, trial in batch]
-        result = self._measure(trials[0].problem, trials, self._settings)
+    def _measure_batch(self, batch: Sequence[Trial], sound: list[Trial]) -> Iterator[Trial]:
+        """A batch whose process dies is measured one by one, so that only the culprit is lost.
+
+        Args:
+            batch: what to measure.
+            sound: the problem's valid trials; a culprit is taken out.
+        """
+        result = self._measure(batch, self._baseline(sound), self._settings)
         if not isinstance(result, WorkFailure):
-            yield from _timed(trials, self._default, result)
+            yield from result.trials
         elif len(batch) > 1:
             for single in batch:
-                yield from self._measure_batch([single])
+                yield from self._measure_batch([single], sound)
         else:
+            sound.remove(batch[0])
             status = Status.CRASHED if result.kind == "error" else Status(result.kind)
-            yield replace(trials[0], stage=Stage.MEASURE, status=status, reason=f"measuring: {result.reason}")
+            yield replace(batch[0], stage=Stage.MEASURE, status=status, reason=f"measuring: {result.reason}")
+
+    def _baseline(self, sound: Sequence[Trial]) -> Config:
+        """The default; another config where the default cannot run on this GPU."""
+        configs = [trial.config for trial in sound]
+        return self._default if self._default in configs else configs[0]
 
     def _measure(
-        self, problem: Problem, trials: Sequence[Trial], settings: MeasureSettings
-    ) -> BatchResult | WorkFailure:
-        configs = {trial.trial: dict(trial.config) for trial in trials if trial.config != self._default}
-        arguments = (self._subject.reference, problem, configs, dict(self._default), settings)
+        self, trials: Sequence[Trial], baseline: Config, settings: MeasureSettings
+    ) -> Final | WorkFailure:
+        configs = {trial.trial: dict(trial.config) for trial in trials if trial.config != baseline}
+        arguments = (self._subject.reference, trials[0].problem, configs, dict(baseline), settings)
         result: BatchResult | WorkFailure = _told(outcome(self._gpu.submit(measure_on_gpu, *arguments)))
-        if not isinstance(result, WorkFailure):
-            self._record_samples([asdict(sample) for sample in result.samples])
-        return result
+        if isinstance(result, WorkFailure):
+            return result
+        self._record_samples([asdict(sample) for sample in result.samples])
+        timed = (_timed(trial, baseline, result, has_ratio=baseline == self._default) for trial in trials)
+        return Final(tuple(timed), result.noise.floor)
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -151,26 +151,24 @@ def _told(result: T | WorkFailure) -> T | WorkFailure:
     return result
 
 
-def _timed(trials: Sequence[Trial], default: Config, result: BatchResult) -> tuple[Trial, ...]:
-    """The trials with their times; the default's own are those of its control in the same rounds."""
-    measurements = {each.name: each for each in result.measurements}
-    rows = []
-    for trial in trials:
-        is_default = trial.config == default
-        measurement = result.default_again if is_default else measurements[trial.trial]
-        time, ratio = measurement.time_us, measurement.ratio
-        rows.append(
-            replace(
-                trial,
-                stage=Stage.MEASURE,
-                evidence=Evidence.MEASURED,
-                time_us=measurement.default_time_us if is_default else time.median,
-                ci_us=(time.low, time.high),
-                ratio=1.0 if is_default else ratio.median,
-                ratio_ci=(1.0, 1.0) if is_default else (ratio.low, ratio.high),
-            )
-        )
-    return tuple(rows)
+def _timed(trial: Trial, baseline: Config, result: BatchResult, *, has_ratio: bool) -> Trial:
+    """A trial with its times; the baseline's own are those of its control in the same rounds."""
+    if trial.config == baseline:
+        measurement, ratio, ratio_ci = result.default_again, 1.0, (1.0, 1.0)
+    else:
+        measurement = next(each for each in result.measurements if each.name == trial.trial)
+        ratio, (low, high) = measurement.ratio.median, measurement.ratio.interval
+        # The interval of a handful of rounds is too narrow to win by.
+        ratio_ci = (low, high if measurement.rounds >= result.min_rounds else max(high, 1.0))
+    return replace(
+        trial,
+        stage=Stage.MEASURE,
+        evidence=Evidence.MEASURED,
+        time_us=measurement.time_us.median,
+        ci_us=measurement.time_us.interval,
+        ratio=ratio if has_ratio else None,
+        ratio_ci=ratio_ci if has_ratio else None,
+    )
 
 
 def verify_on_gpu(reference: str, problem: Problem, config: Config, seeds: int) -> str | None:

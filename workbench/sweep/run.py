@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,14 +19,29 @@ from workbench.sweep.measured import FINALISTS, MeasuredEvaluator
 from workbench.sweep.model import MODEL
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import Published, Publisher
-from workbench.sweep.rows import Candidate, Evidence, Status, Trial, trial_id
+from workbench.sweep.rows import Candidate, Evidence, Final, Status, Trial, final_name, trial_id
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
 
-COMPILE_TIMEOUT_S = 120.0
-VERIFY_TIMEOUT_S = 300.0
-GPU_TIMEOUT_S = 600.0
 MEASURED_MARGIN = 0.01
 CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds after which a worker is killed and its trial is a `timeout`.
+
+    Attributes:
+        compile_s: for compiling a config.
+        verify_s: for verifying one in Triton's interpreter.
+        gpu_s: for verifying one on the GPU, or preparing a batch there; the rounds' own limit is added.
+    """
+
+    compile_s: float = 120.0
+    verify_s: float = 300.0
+    gpu_s: float = 600.0
+
+
+TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,11 @@ class _Search:
     budget: int
     proposed: list[Config] = field(default_factory=list)
 
+    @property
+    def expected(self) -> int:
+        """How many proposals there will be, the default left out."""
+        return min(self.budget, self.legal)
+
     def ask(self, default: Config) -> list[Config]:
         """The next proposals within the budget; the default comes first, beside the budget."""
         batch = list(self.strategy.ask(min(CHUNK, self.budget - len(self.proposed))))
@@ -104,27 +124,40 @@ class _Search:
         return [default, *batch] if first and default not in batch else batch
 
 
-def run_sweep(plan: SweepPlan, progress: Progress, *, fresh: bool = False) -> SweepOutcome:
+def check_results(plan: SweepPlan) -> None:
+    """Finds out before any work whether a plan's winners can be written.
+
+    Raises:
+        InputError: a results file is damaged, or the folder cannot be written.
+    """
+    _publisher(plan, "").check(plan.space.problems)
+
+
+def run_sweep(
+    plan: SweepPlan, progress: Progress, *, fresh: bool = False, timeouts: Timeouts = TIMEOUTS
+) -> SweepOutcome:
     """Runs a plan to its end, continuing what an earlier process of the same run left.
 
     Args:
         plan: the sweep.
         progress: told of every step.
         fresh: starts over; the earlier journal is put aside.
+        timeouts: when to give up on a config.
 
     Raises:
         InputError: the results or the journal cannot be read or written.
     """
     sweep = {**plan.identity, "trials": plan.loaded.spec.search.trials, "file": str(plan.loaded.source.file)}
     environment = {"versions": dict(plan.versions), "jobs": plan.jobs}
-    _publisher(plan, "").check(plan.space.problems)
+    check_results(plan)
     with Journal(plan.folder, sweep=sweep, environment=environment, fresh=fresh) as journal:
-        return _Run(plan, journal, progress).run()
+        return _Run(plan, journal, progress, timeouts).run()
 
 
 class _Run:
-    def __init__(self, plan: SweepPlan, journal: Journal, progress: Progress) -> None:
+    def __init__(self, plan: SweepPlan, journal: Journal, progress: Progress, timeouts: Timeouts) -> None:
         self._plan, self._journal, self._progress = plan, journal, progress
+        self._timeouts = timeouts
         self._publisher = _publisher(plan, journal.started)
         self._default = plan.kernel.default_config
 
@@ -140,7 +173,8 @@ class _Run:
             for config in configs
         ]
         new = [candidate for candidate in ahead if self._name(candidate) not in self._journal.trials]
-        self._progress.started(self._plan, len(ahead) - len(new), len(ahead))
+        total = sum(max(len(asked), search.expected) for search, asked in zip(searches, first, strict=True))
+        self._progress.started(self._plan, min(total, len(self._journal.trials)), total)
         with self._evaluator(bool(new)) as evaluator:
             evaluator.prepare(new)
             outcomes = [self._problem(*each, evaluator) for each in zip(searches, first, strict=True)]
@@ -153,42 +187,53 @@ class _Run:
         )
 
     def _problem(self, search: _Search, batch: Sequence[Config], evaluator: Evaluator) -> ProblemOutcome:
-        trials: list[Trial] = []
+        trials: dict[str, Trial] = {}
         while batch:
-            candidates = [Candidate(search.problem, config) for config in batch]
-            for trial in self._evaluate(candidates, evaluator):
-                trials.append(trial)
+            for trial in self._evaluate(search.problem, batch, trials, evaluator):
+                trials[trial.trial] = trial
                 search.strategy.tell(trial)
             batch = search.ask(self._default)
-        winner = self._winner(trials, evaluator)
+            evaluator.prepare(self._unknown(search.problem, batch))
+        found = tuple(trials.values())
+        winner = self._winner(found, evaluator)
         published = self._publisher.publish([winner])[0] if winner else None
-        outcome = ProblemOutcome(search.problem, tuple(trials), winner, published, search.legal)
+        outcome = ProblemOutcome(search.problem, found, winner, published, search.legal)
         self._progress.problem(outcome)
         return outcome
 
-    def _evaluate(self, candidates: Sequence[Candidate], evaluator: Evaluator) -> Iterator[Trial]:
-        known = self._journal.trials
-        yield from (known[name] for each in candidates if (name := self._name(each)) in known)
-        for trial in evaluator.evaluate([each for each in candidates if self._name(each) not in known]):
+    def _evaluate(
+        self, problem: Problem, batch: Sequence[Config], found: Mapping[str, Trial], evaluator: Evaluator
+    ) -> Iterator[Trial]:
+        """The trials of a batch: those that the journal holds, then the others; `found` grows meanwhile."""
+        known, unknown = self._journal.trials, self._unknown(problem, batch)
+        names = [self._name(Candidate(problem, config)) for config in batch]
+        yield from [known[name] for name in names if name in known]
+        for trial in evaluator.evaluate(unknown, tuple(found.values())):
             self._journal.record(trial)
             self._progress.trial(trial)
             yield trial
+
+    def _unknown(self, problem: Problem, configs: Sequence[Config]) -> list[Candidate]:
+        candidates = (Candidate(problem, config) for config in configs)
+        return [each for each in candidates if self._name(each) not in self._journal.trials]
 
     def _winner(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
         if not isinstance(evaluator, MeasuredEvaluator):
             return select(trials, self._default, margin=MODELLED_MARGIN)
         finalists = [*shortlist(trials, FINALISTS)]
         finalists += [each for each in trials if each.config == self._default and each not in finalists]
-        final = evaluator.finals([each for each in finalists if each.status is Status.OK])
+        final = self._final([each for each in finalists if each.status is Status.OK], evaluator)
         if final is None:
-            return select(
-                [each for each in trials if each.config == self._default], self._default, margin=1.0
-            )
-        self._journal.record_finals(
-            {"trial": each.trial, "time_us": each.time_us, "ci_us": each.ci_us, "ratio_ci": each.ratio_ci}
-            for each in final.trials
-        )
+            return select(trials, self._default, margin=1.0)
         return select(final.trials, self._default, margin=max(MEASURED_MARGIN, final.noise_floor))
+
+    def _final(self, finalists: Sequence[Trial], evaluator: MeasuredEvaluator) -> Final | None:
+        """The finalists timed once more, unless the journal holds that already."""
+        if known := self._journal.finals.get(final_name(finalists)):
+            return known
+        if final := evaluator.finals(finalists):
+            self._journal.record_final(final)
+        return final
 
     def _name(self, candidate: Candidate) -> str:
         return trial_id(self._plan.source_hash, candidate, self._plan.device.slug)
@@ -205,19 +250,20 @@ class _Run:
             verify_seeds=plan.loaded.spec.verify.seeds,
         )
         with ExitStack() as stack:
-            compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=COMPILE_TIMEOUT_S))
+            compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=self._timeouts.compile_s))
             if has_work:
                 for _ in range(plan.jobs):
                     compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
             if plan.evidence is Evidence.MEASURED:
-                gpu = stack.enter_context(WorkerPool(1, timeout_s=GPU_TIMEOUT_S))
+                seconds = self._timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
+                gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds))
                 yield self._measured(subject, compilers, gpu)
                 return
-            interpreters = WorkerPool(
-                plan.jobs, timeout_s=VERIFY_TIMEOUT_S, environment={"TRITON_INTERPRET": "1"}
+            interpreters = stack.enter_context(
+                WorkerPool(
+                    plan.jobs, timeout_s=self._timeouts.verify_s, environment={"TRITON_INTERPRET": "1"}
+                )
             )
-            if has_work:
-                stack.enter_context(interpreters)
             yield ModelledEvaluator(subject, compilers, interpreters, Workload(self._progress.work))
 
     def _measured(self, subject: Subject, compilers: WorkerPool, gpu: WorkerPool) -> MeasuredEvaluator:

@@ -50,9 +50,10 @@ def select(trials: Sequence[Trial], default: Config, *, margin: float) -> Winner
     if not valid:
         return None
     baseline = next((trial for trial in valid if trial.config == default), None)
-    best = min(valid, key=_order)
-    ahead = baseline is None or _relative_time(best, baseline) < 1.0 - margin
-    return _winner(best if ahead else baseline or best, baseline, margin)
+    if baseline is None:
+        return _winner(min(valid, key=_order), None, margin)
+    ahead = [trial for trial in valid if _relative_time(trial, baseline) < 1.0 - margin]
+    return _winner(min(ahead, key=_order, default=baseline), baseline, margin)
 
 
 def shortlist(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:

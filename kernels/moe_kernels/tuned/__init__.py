@@ -9,7 +9,7 @@ default config is taken, and said once through the logger `moe_kernels.tuned`.
 
 from __future__ import annotations
 
-from moe_kernels.tuned._device import device_slug
+from moe_kernels.device_slug import device_slug
 from moe_kernels.tuned._folders import Folder, read_tuned, results_folders
 from moe_kernels.tuned._json import TunedFileError
 from moe_kernels.tuned.explanation import Explanation, FileVerdict, RowVerdict

@@ -6,18 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from moe_kernels.device_slug import device_slug
+
 if TYPE_CHECKING:
     import torch
-
-
-def device_slug(name: str) -> str:
-    """The name under which results of a device are filed, by vLLM's rule.
-
-    Args:
-        name: as CUDA reports it, for example `NVIDIA H200 NVL`.
-    """
-    slug = re.sub(r"[\s/]+", "_", name)
-    return "NVIDIA_H200" if "H200" in slug.split("_") else slug
 
 
 def is_one_folder(name: str) -> bool:
