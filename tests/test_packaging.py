@@ -115,8 +115,8 @@ def test_every_module_of_the_checkout_is_in_the_wheel(wheel):
 
 
 def test_every_winner_and_every_sweep_ships(sources, wheel):
-    winners = {path for path in (sources / "results").glob("*/*/*.json") if "runs" not in path.parts}
-    shipped = {f"{RESULTS}/{path.relative_to(sources / 'results')}" for path in winners}
+    winners = {path.relative_to(sources / "results") for path in (sources / "results").glob("*/*/*.json")}
+    shipped = {f"{RESULTS}/{path}" for path in winners}
     shipped |= {f"{SWEEPS}/{path.name}" for path in (ROOT / "sweeps").glob("*.yaml")}
     assert shipped <= names_in(wheel)
 

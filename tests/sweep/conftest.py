@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from moe_kernels.tunable import Axis, Parameter, Traffic, TunableKernel
+from tests.sweep.in_process import Bench
 from workbench.sweep.spec import LoadedSpec, check_kernel, load_spec
 
 SWEEP = """\
@@ -65,3 +66,17 @@ def load(sweep_file, toy):
         return loaded
 
     return load_checked
+
+
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory):
+    """One folder of compiled kernels for the whole session, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
+        yield
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A whole sweep in this process, on answers that the test makes up."""
+    return Bench(tmp_path, monkeypatch)

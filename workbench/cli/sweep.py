@@ -74,13 +74,20 @@ def sweep_file(name: str) -> Path:
     from workbench.shipped import shipped_sweeps
 
     path, shipped = Path(name), shipped_sweeps()
-    if path.exists() or (name not in shipped and len(path.parts) == 1 and path.suffix):
+    if _exists(path) or (name not in shipped and len(path.parts) == 1 and path.suffix):
         return path
     if name in shipped:
         return shipped[name]
     raise InputError(
         f"no such file, and no shipped sweep of that name; shipped: {', '.join(shipped)}", file=name
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:

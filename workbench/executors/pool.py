@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -76,7 +78,8 @@ class WorkerPool:
         self._pool = self._pool or self._start()
         task = (function, *arguments)
         try:
-            future: Future[Any] = self._pool.schedule(_attempt, args=task, timeout=self._timeout_s)
+            with _interrupts_held_back():
+                future: Future[Any] = self._pool.schedule(_attempt, args=task, timeout=self._timeout_s)
         except RuntimeError as error:
             raise WorkerError(f"the worker processes cannot run: {error}") from error
         return future
@@ -95,9 +98,20 @@ class WorkerPool:
         )
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Workers started here inherit the mask: Ctrl-C is for their owner, from their first moment on."""
+    # Starting the tracker, which the first lock does otherwise, would undo the mask.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _start_worker(group: int, environment: Mapping[str, str]) -> None:
     os.setpgid(0, group)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if environment and "triton" in sys.modules:
         # Spawned workers import the program's main module first; Triton reads its environment when imported.
         raise RuntimeError("the main module imports triton; import it under `if __name__ == '__main__':`")

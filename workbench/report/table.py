@@ -53,6 +53,8 @@ def print_table(table: Table) -> None:
     console.print(rich_table)
     for note in table.notes:
         console.print(Text(note))
+    if table.notes:
+        console.print()
 
 
 def print_json(value: Any) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from moe_kernels.tunable import KernelLaunch, TunableKernel
 from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
@@ -35,8 +37,6 @@ class Compiled:
 
 def meta_launches(kernel: TunableKernel, candidate: Candidate) -> Sequence[KernelLaunch]:
     """The launches of a candidate over tensors without data."""
-    import torch
-
     meta = torch.device("meta")
     inputs = kernel.make_inputs(candidate.problem, meta)
     outputs = kernel.make_outputs(candidate.problem, meta)
@@ -61,14 +61,16 @@ def _launch_identity(launch: KernelLaunch) -> list[Any]:
     ]
 
 
-def _specialisation(value: Any, *, by_value: bool) -> str:
-    """What Triton specialises an argument on: a tensor's dtype, an integer's value 1, factor 16 and width."""
+def _specialisation(value: Any, *, by_value: bool = True) -> str:
+    """What Triton specialises on: a tensor's dtype and alignment, an integer's value 1, factor 16 and width."""
     if isinstance(value, tuple):
-        return f"({', '.join(_specialisation(each, by_value=by_value) for each in value)})"
+        return f"({', '.join(map(_specialisation, value))})"
     if isinstance(value, int):
         special = (value == 1, value % 16 == 0) if by_value else ()
         return f"{type(value).__name__} {-(2**31) <= value < 2**31} {value < 2**63} {special}"
-    return f"pointer {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+    if isinstance(value, torch.Tensor):
+        return f"pointer {value.dtype} {by_value and value.data_ptr() % 16 == 0}"
+    return type(value).__name__
 
 
 def compile_candidate(reference: str, candidate: Candidate, compute_capability: int) -> tuple[Resources, ...]:

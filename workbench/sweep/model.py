@@ -20,7 +20,7 @@ from math import ceil, prod
 from moe_kernels.tunable import Traffic
 from workbench.devices.device import Device
 from workbench.sweep.rows import Resources
-from workbench.sweep.screen import block_registers
+from workbench.sweep.screen import warp_registers
 
 MODEL = "occupancy-1"
 
@@ -29,6 +29,8 @@ LAUNCH_US = 1.0
 SCHEDULERS_PER_SM = 4
 # Shared memory that the system keeps for itself in each block, bytes (CUDA C++ Programming Guide).
 RESERVED_SHARED_BYTES = 1024
+# Shared memory is handed out to a block in units of this many bytes.
+SHARED_UNIT = 128
 # A spilled word is stored once and loaded once from L1.
 SPILL_CYCLES_PER_BYTE = 2 * 30 / 4
 
@@ -62,10 +64,13 @@ class LaunchShape:
 
 
 def occupancy(resources: Resources, device: Device) -> int:
-    """Blocks of a launch that one SM holds at once, at least 1."""
+    """Blocks of a launch that one SM holds at once, at least 1; NVIDIA's rules for compute capability 8 and up."""
+    # Each scheduler has its own quarter of the registers.
+    warps = device.registers_per_sm // SCHEDULERS_PER_SM // max(1, warp_registers(resources))
+    shared_bytes = -(-(resources.shared_bytes + RESERVED_SHARED_BYTES) // SHARED_UNIT) * SHARED_UNIT
     limits = (
-        device.registers_per_sm // max(1, block_registers(resources)),
-        device.shared_bytes_per_sm // (resources.shared_bytes + RESERVED_SHARED_BYTES),
+        warps * SCHEDULERS_PER_SM // resources.num_warps,
+        device.shared_bytes_per_sm // shared_bytes,
         device.max_warps_per_sm // resources.num_warps,
         device.max_blocks_per_sm,
     )

@@ -69,13 +69,11 @@ class Publisher:
         Raises:
             InputError: a results file is damaged or of something else, or the folder cannot be written.
         """
-        for path in {self.path(problem): problem for problem in problems}:
-            probe = next(parent for parent in path.parents if parent.exists())
-            if not probe.is_dir():
-                raise InputError("is a file; results need a folder there", file=probe)
-            write_whole(probe / ".workbench-probe", "")
-            (probe / ".workbench-probe").unlink(missing_ok=True)
-        for problem in problems:
+        for path, problem in {self.path(problem): problem for problem in problems}.items():
+            try:
+                _probe(path)
+            except OSError as error:
+                raise InputError(f"cannot be written: {error.strerror}", file=path) from error
             self._read(problem)
 
     def publish(self, winners: Sequence[Winner]) -> tuple[Published, ...]:
@@ -104,7 +102,11 @@ class Publisher:
         runs = {**file.runs, self._run_id: self._run}
         used = {row.run for row in rows.values()}
         merged = replace(file, rows=rows, runs={name: run for name, run in runs.items() if name in used})
-        if (text := serialise(merged)) != (path.read_text(encoding="utf-8") if path.exists() else None):
+        try:
+            text = serialise(merged)
+        except TunedFileError as error:
+            raise InputError(f"its format cannot hold a winner: {error}", file=path) from error
+        if text != (path.read_text(encoding="utf-8") if path.exists() else None):
             write_whole(path, text)
         return published
 
@@ -148,3 +150,12 @@ class Publisher:
 
     def _shared(self, problem: Problem) -> dict[str, int | str]:
         return {axis.name: problem[axis.name] for axis in self._kernel.axes if not axis.ladder}
+
+
+def _probe(path: Path) -> None:
+    """Writes and removes a file in the nearest folder that exists."""
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError("is a file; results need a folder there", file=folder)
+    write_whole(folder / ".workbench-probe", "")
+    (folder / ".workbench-probe").unlink(missing_ok=True)

@@ -28,6 +28,10 @@ def why_unlaunchable(resources: Sequence[Resources], device: Device) -> str | No
 
 
 def block_registers(launch: Resources) -> int:
-    """Registers that one block occupies, rounded up to the unit in which a warp gets them."""
-    per_warp = -(-launch.registers * THREADS_PER_WARP // REGISTER_UNIT) * REGISTER_UNIT
-    return per_warp * launch.num_warps
+    """Registers that one block occupies."""
+    return warp_registers(launch) * launch.num_warps
+
+
+def warp_registers(launch: Resources) -> int:
+    """Registers that one warp occupies, rounded up to the unit in which it gets them."""
+    return -(-launch.registers * THREADS_PER_WARP // REGISTER_UNIT) * REGISTER_UNIT

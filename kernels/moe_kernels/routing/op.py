@@ -154,12 +154,12 @@ def _route(
     complete = _config_for(logits, top_k, config)
     if logits.shape[0]:
         rows = logits if logits.stride(1) == 1 or logits.shape[1] == 1 else logits.contiguous()
-        with torch.cuda.device_of(logits):
+        with torch.cuda.device_of(logits):  # type: ignore[no-untyped-call]
             routing_launch(rows, per_expert_scale.contiguous(), weights, ids, complete).run()
     return weights, ids
 
 
-@torch.library.register_fake("moe_kernels::fused_routing")
+@torch.library.register_fake("moe_kernels::fused_routing")  # type: ignore[untyped-decorator]
 def _fake(
     logits: Tensor, per_expert_scale: Tensor, top_k: int, config: list[int] | None = None
 ) -> tuple[Tensor, Tensor]:

@@ -45,4 +45,5 @@ def reference_routing(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> t
     ids = torch.sort(unsigned, dim=-1, descending=True, stable=True)[1][..., :top_k]
     # From the logits themselves: no gradient flows through the constant that replaced a zero.
     weights = torch.softmax(logits.gather(-1, ids).to(torch.float32), dim=-1)
-    return weights * per_expert_scale[ids].to(torch.float32), ids.to(torch.int32)
+    # Widened before it is gathered, so that its gradient sums over tokens in fp32.
+    return weights * per_expert_scale.to(torch.float32)[ids], ids.to(torch.int32)

@@ -1,0 +1,81 @@
+"""What the pool's tests run in workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+class UnpicklableError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def add(one, two):
+    return one + two
+
+
+def pid():
+    return os.getpid()
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def fail_unpicklably():
+    raise UnpicklableError("one", "two")
+
+
+def fail_with_a_timeout():
+    raise TimeoutError("the server said so")
+
+
+def leave():
+    sys.exit(3)
+
+
+def give_a_generator():
+    return (each for each in ())
+
+
+def abort():
+    os.abort()
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_with(code):
+    os._exit(code)
+
+
+def hang():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+
+
+def variable_seen_by_triton():
+    import triton.knobs
+
+    return bool(triton.knobs.runtime.interpret)
+
+
+def variable(name):
+    return os.environ.get(name)
+
+
+def modules():
+    return {name.split(".")[0] for name in sys.modules}
+
+
+def start_a_sleeper(path):
+    """As a compiler that a worker starts."""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    path.with_suffix(".tmp").write_text(f"{os.getpid()} {sleeper.pid}")
+    path.with_suffix(".tmp").rename(path)
+    time.sleep(60)
