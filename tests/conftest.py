@@ -16,3 +16,11 @@ def a_gpu_is_at_hand():
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory):
+    """One folder of compiled kernels for the whole session, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
+        yield

@@ -12,10 +12,12 @@ ROOT = Path(__file__).parents[2]
 
 def assert_pass_in_interpreter(*files: Path) -> None:
     """Triton reads TRITON_INTERPRET when it is imported, so these tests take a process of their own."""
+    # One thread each: tensors are small, and tests may run side by side.
+    interpreted = {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins, *map(str, files)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, **interpreted},
         cwd=ROOT,
         capture_output=True,
         text=True,

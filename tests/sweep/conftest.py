@@ -68,14 +68,6 @@ def load(sweep_file, toy):
     return load_checked
 
 
-@pytest.fixture(scope="session")
-def compile_cache(tmp_path_factory):
-    """One folder of compiled kernels for the whole session, for this process and those that it starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
-        yield
-
-
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """A whole sweep in this process, on answers that the test makes up."""

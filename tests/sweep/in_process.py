@@ -22,7 +22,7 @@ space: {block: [1, 2, 4]}
 """
 
 
-class Died(Exception):
+class DiedError(Exception):
     """Raised by an answer whose worker would have died; carries what the pool would say."""
 
 
@@ -49,7 +49,7 @@ class InProcessPool:
         future = Future()
         try:
             future.set_result(_attempt_or_die(self.answers[function.__name__], *arguments))
-        except Died as death:
+        except DiedError as death:
             future.set_exception(death.args[0])
         return future
 
@@ -60,7 +60,7 @@ def _attempt_or_die(answer, *arguments):
     def call(*arguments):
         try:
             return answer(*arguments)
-        except Died as death:
+        except DiedError as death:
             deaths.append(death)
 
     result = _attempt(call, *arguments)
@@ -134,9 +134,7 @@ class Bench:
         self.file.write_text("\n".join(kept.values()) + "\n")
 
     def plan(self, *, trials=None, jobs=1, evidence=Evidence.MODELLED):
-        (plan,) = make_plans(
-            load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs
-        )
+        (plan,) = make_plans(load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs)
         return replace(plan, evidence=evidence)
 
     def run(self, *, fresh=False, killed_after=None, **more):
@@ -152,6 +150,6 @@ class Bench:
         return parse(self.winners_path.read_text()).rows
 
     def journal_lines(self, name="trials.jsonl"):
-        (folder,) = (each for each in (self.out / "runs").iterdir() if (each / "sweep.json").exists())
-        path = folder / name
+        (sweep,) = (each for each in self.out.glob("runs/*/sweep.json") if ".before-" not in str(each))
+        path = sweep.with_name(name)
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

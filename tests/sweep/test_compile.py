@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import example, given
@@ -65,7 +67,9 @@ def test_integers_that_compile_alike_share_their_code(one, other):
     assert identity(one) == identity(other)
 
 
-@pytest.mark.parametrize("one, other", [(1, 2), (15, 16), (2, 2**31 + 1), (2.0, 2), (None, 2), ((1, 2), (3, 2))])
+@pytest.mark.parametrize(
+    "one, other", [(1, 2), (15, 16), (2, 2**31 + 1), (2.0, 2), (None, 2), ((1, 2), (3, 2))]
+)
 def test_values_that_compile_differently_do_not(one, other):
     assert identity(one) != identity(other)
 
@@ -139,7 +143,7 @@ def test_stages_are_pipelined_so_each_takes_its_shared_memory(compile_for):
         for stages in (2, 3, 5)
     ]
     # A stage holds 128 x 64 of either factor, two bytes each: 32 KiB.
-    assert [after - before for before, after in zip(needs, needs[1:], strict=False)] == [32_768, 65_536]
+    assert [after - before for before, after in pairwise(needs)] == [32_768, 65_536]
 
 
 def test_what_does_not_fit_still_compiles_for_the_screen_to_judge(compile_for):
@@ -176,7 +180,10 @@ def test_a_gpu_that_triton_does_not_know_is_a_compile_error(compile_for):
         (WorkFailure("crashed", "died"), Status.CRASHED),
         (WorkFailure("error", "CompilationError: at 1:1"), Status.COMPILE_ERROR),
         (WorkFailure("error", "OutOfResources: out of resource: shared memory"), Status.OUT_OF_RESOURCES),
-        (WorkFailure("error", "PTXASError: uses too much shared data (0x40000 bytes)"), Status.OUT_OF_RESOURCES),
+        (
+            WorkFailure("error", "PTXASError: uses too much shared data (0x40000 bytes)"),
+            Status.OUT_OF_RESOURCES,
+        ),
     ],
 )
 def test_every_failure_has_its_status_and_keeps_its_reason(failure, status):

@@ -37,13 +37,17 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 def main(arguments: list[str] | None = None) -> Any:
     """Runs one command and exits: 0 done, 1 a gate failed, 2 bad input, 3 nothing valid, 130 interrupted."""
     try:
-        sys.exit(app(args=arguments, prog_name="workbench", standalone_mode=False) or 0)
+        code = app(args=arguments, prog_name="workbench", standalone_mode=False) or 0
     except WorkbenchError as error:
         fail(str(error), error.exit_code)
     except UsageProblem as error:
         fail(" ".join(error.format_message().split()), 2)
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    # Typer itself turns Ctrl-C within a command into this code, without a word.
+    if code == INTERRUPTED:
         fail("interrupted; the same command continues", INTERRUPTED)
+    sys.exit(code)
 
 
 def fail(message: str, exit_code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +57,8 @@ def sweep(
         workbench sweep routing --device rtx5090 --out /tmp/results
         workbench sweep sweeps/routing.yaml --dry-run
     """
+    # Inherited, it would have configs interpreted that are to be compiled; a sweep's interpreters set it themselves.
+    os.environ.pop("TRITON_INTERPRET", None)
     from workbench.errors import NothingValidError
     from workbench.sweep.plan import make_plans
     from workbench.sweep.spec import load_spec

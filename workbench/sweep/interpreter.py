@@ -1,8 +1,10 @@
-"""Makes Triton's interpreter compute on bfloat16, which it stores as raw 16-bit integers and then does arithmetic on.
+"""Mends Triton's interpreter where kernels fail their check in it, however right they are.
 
-Triton documents that it does not support bfloat16 (triton-lang/triton issues 4972 and 11584); every kernel that
-multiplies bf16 matrices would then fail its check here, however right it is. Operands are widened to fp32 before an
-operation and results rounded back, which is what a GPU does.
+bfloat16: the interpreter stores it as raw 16-bit integers and then does arithmetic on those; Triton documents that it
+does not support it (triton-lang/triton issues 4972 and 11584). Operands are widened to fp32 before an operation and
+results rounded back, which is what a GPU does.
+
+Loop bounds known at run time: Triton 3.6 converts arrays of one element to integers as NumPy 2.5 no longer does.
 """
 
 from __future__ import annotations
@@ -27,6 +29,22 @@ def support_bfloat16() -> None:
         if not hasattr(operation, "__wrapped__"):
             convert = InterpreterBuilder.cast_impl
             setattr(InterpreterBuilder, name, _in_fp32(operation, convert, rounds=name != "cast_impl"))
+
+
+def support_loop_bounds() -> None:
+    """Patches the interpreter of this process, once; harmless where Triton and NumPy get along."""
+    from triton.runtime import interpreter
+
+    patch_tensor = interpreter._patch_lang_tensor
+    if hasattr(patch_tensor, "__wrapped__"):
+        return
+
+    @wraps(patch_tensor)
+    def patch(tensor: Any, *scope: Any) -> None:
+        patch_tensor(tensor, *scope)
+        tensor.__index__ = lambda self: int(self.handle.data.item())
+
+    interpreter._patch_lang_tensor = patch
 
 
 def _in_fp32(

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.support.interpreter import assert_pass_in_interpreter
 
 HERE = Path(__file__).parent
@@ -13,6 +11,6 @@ def test_kernel_passes_its_tests_in_the_interpreter():
     assert_pass_in_interpreter(HERE / "interpreted_kernel.py")
 
 
-@pytest.mark.parametrize("name", ["test_arguments", "test_gradients", "test_operator"])
-def test_kernel_in_the_interpreter_passes_the_tests_of_both_paths(name):
-    assert_pass_in_interpreter(HERE / f"{name}.py")
+def test_kernel_in_the_interpreter_passes_the_tests_of_both_paths():
+    both_paths = ("test_arguments.py", "test_gradients.py", "test_operator.py")
+    assert_pass_in_interpreter(*(HERE / name for name in both_paths))

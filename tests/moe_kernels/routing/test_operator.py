@@ -10,10 +10,11 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from moe_kernels.routing import fused_routing, reference_routing
+from moe_kernels.routing import fused_routing
 from tests.moe_kernels.routing.oracle import assert_routed
 from tests.moe_kernels.routing.rows import KINDS, draw
 
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 OPERATOR = "moe_kernels.fused_routing.default"
 EXPERTS, TOP_K = 13, 3
 CONFIGS = [None, {}, {"algorithm": "topk", "num_warps": 2}]
@@ -98,7 +99,7 @@ def test_a_subclass_takes_plain_torch_operations_and_gives_the_same(logits, scal
     with Operations() as operations:
         weights, ids = fused_routing(given_logits, given_scale, TOP_K, config={"num_warps": 2})
     assert OPERATOR not in operations.names
-    assert type(weights) is type(given_scale) if which == "scale" else type(given_logits)
+    assert type(weights) is type(given_scale if which == "scale" else given_logits)
     assert_routed(plain(weights), plain(ids), logits, scale, TOP_K)
 
 
@@ -161,7 +162,7 @@ def test_one_graph_serves_all_token_counts_but_0_and_1(scale, takes_kernel, conf
         return fused_routing(logits * 2, scale, TOP_K, config=config)
 
     run, counter = compiled(routed, dynamic=True)
-    for tokens in (7, 2, 64, 3):
+    for tokens in (7, 2, 11, 3):
         logits = torch.randn(tokens, EXPERTS, device=scale.device)
         assert_same(run(logits), routed(logits))
     assert counter.frame_count == 1
@@ -217,8 +218,7 @@ def test_transforms_can_be_compiled(scale, transform):
     torch.testing.assert_close(run(logits), function(logits))
 
 
-def test_kernel_and_reference_agree_under_functional_call(logits, scale):
-    """A substituted parameter must reach the kernel."""
+def test_a_substituted_parameter_reaches_the_kernel(logits, scale):
 
     class Router(torch.nn.Module):
         def __init__(self):
@@ -229,4 +229,4 @@ def test_kernel_and_reference_agree_under_functional_call(logits, scale):
             return fused_routing(logits, self.per_expert_scale, TOP_K)
 
     actual = torch.func.functional_call(Router(), {"per_expert_scale": scale}, (logits,))
-    torch.testing.assert_close(actual, reference_routing(logits, scale, TOP_K), equal_nan=True)
+    assert_routed(*actual, logits, scale, TOP_K)

@@ -19,7 +19,7 @@ from tests.moe_kernels.routing.oracle import (
 )
 from tests.moe_kernels.routing.rows import FORMATS, KINDS, draw
 
-drawn = settings(max_examples=300, deadline=None, database=None)
+drawn = settings(max_examples=120, deadline=None, database=None)
 
 
 @given(routing_cases())
