@@ -107,10 +107,6 @@ def _accepts_all(problem: Problem, config: Config) -> str | None:
     return None
 
 
-def _unscaled(problem: Problem, config: Config) -> Problem:
-    return problem
-
-
 def compare_close(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     """The default comparison: every output equal to the reference within torch's tolerance for its dtype."""
     for name, reference in expected.items():
@@ -142,7 +138,7 @@ class TunableKernel:
         compare: `(actual, expected, problem) -> None`, or what is wrong in one line.
         reject: `(problem, config) -> None`, or why the kernel cannot take this config.
         interpreter_problem: `(problem, config) -> problem`, a small problem with the same block remainders (at most
-            8 programs), for Triton's interpreter.
+            8 programs), for Triton's interpreter; None shortens the ladder only.
     """
 
     name: str
@@ -157,7 +153,7 @@ class TunableKernel:
     produced: frozenset[str] = frozenset()
     compare: Callable[[Tensors, Tensors, Problem], str | None] = compare_close
     reject: Callable[[Problem, Config], str | None] = _accepts_all
-    interpreter_problem: Callable[[Problem, Config], Problem] = _unscaled
+    interpreter_problem: Callable[[Problem, Config], Problem] | None = None
 
     def __post_init__(self) -> None:
         if [axis.ladder for axis in self.axes].count(True) != 1:

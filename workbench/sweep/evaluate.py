@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, TunableKernel
+from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import WorkerPool, WorkFailure, outcome
 from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
 from workbench.sweep.model import LaunchShape, modelled_time_us
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial, digest, trial_id
 from workbench.sweep.screen import why_unlaunchable
+from workbench.sweep.shrink import interpreted_problem
 from workbench.sweep.verify import verify
 
 
@@ -40,6 +42,11 @@ class Subject:
         name = trial_id(self.source_hash, candidate, self.device.slug)
         problem, config = dict(candidate.problem), dict(candidate.config)
         return Trial(trial=name, problem=problem, config=config, stage=stage, status=status, **known)
+
+    def failed(self, candidate: Candidate, error: Exception) -> Trial:
+        """The row of a candidate for which the kernel's own description raised."""
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return self.trial(candidate, Stage.COMPILE, Status.COMPILE_ERROR, reason=what)
 
 
 class Evaluator(Protocol):
@@ -105,8 +112,7 @@ class Builder:
                 return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
             identity, _ = self._identify(candidate)
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            return subject.trial(candidate, Stage.COMPILE, Status.COMPILE_ERROR, reason=what)
+            return subject.failed(candidate, error)
         if identity not in self._builds:
             arguments = (subject.reference, candidate, subject.device.compute_capability)
             self._workload.planned += 1
@@ -176,7 +182,9 @@ class ModelledEvaluator:
         """Starts compiling, and counts the verifications that will follow."""
         for candidate in candidates:
             if not isinstance(self._builder.start(candidate), Trial):
-                self._plan_check(self._code_path(candidate)[1])
+                # A description that raises becomes a row when its candidate is evaluated.
+                with suppress(Exception):
+                    self._plan_check(self._code_path(candidate)[1])
 
     def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
         """The trial of each candidate, as soon as it is known."""
@@ -189,10 +197,14 @@ class ModelledEvaluator:
         launches = self._builder.finish(candidate, build)
         if isinstance(launches, Trial):
             return launches
-        problem, check = self._check(candidate)
+        try:
+            problem, check = self._check(candidate)
+            traffic = self._subject.kernel.traffic(candidate.problem)
+        except Exception as error:
+            return self._subject.failed(candidate, error)
         if not check.done():
             return check
-        return self._model(candidate, launches, problem, outcome(check))
+        return self._model(candidate, launches, traffic, problem, outcome(check))
 
     def _check(self, candidate: Candidate) -> tuple[Problem, Future[Any]]:
         """The verification of a candidate's code path, once however many configs and problems share it."""
@@ -211,12 +223,17 @@ class ModelledEvaluator:
 
     def _code_path(self, candidate: Candidate) -> tuple[Problem, str]:
         """The small problem that stands for a candidate in the interpreter, and a name for the code it runs."""
-        problem = self._subject.kernel.interpreter_problem(candidate.problem, candidate.config)
+        problem = interpreted_problem(self._subject.kernel, candidate.problem, candidate.config)
         path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
         return problem, digest([dict(problem), path])
 
     def _model(
-        self, candidate: Candidate, launches: Sequence[LaunchShape], verified_on: Problem, verdict: Any
+        self,
+        candidate: Candidate,
+        launches: Sequence[LaunchShape],
+        traffic: Traffic,
+        verified_on: Problem,
+        verdict: Any,
     ) -> Trial:
         subject = self._subject
         resources = tuple(launch.resources for launch in launches)
@@ -226,7 +243,7 @@ class ModelledEvaluator:
             candidate,
             Stage.MEASURE,
             Status.OK,
-            time_us=modelled_time_us(launches, subject.kernel.traffic(candidate.problem), subject.device),
+            time_us=modelled_time_us(launches, traffic, subject.device),
             evidence=Evidence.MODELLED,
             resources=resources,
             verified_on=verified_on,

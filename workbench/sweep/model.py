@@ -1,11 +1,12 @@
 """Ranks configs for a GPU that is not there, from their compiled code; its microseconds were never timed.
 
-One launch of P blocks runs on S SMs, o blocks resident on each (occupancy). A block takes its dependence chain's
-latency; r resident blocks cannot take less than their instructions need on the SM's four schedulers:
+One launch of P blocks runs on S SMs, o blocks resident on each (occupancy). Blocks come in waves, each at least as long
+as one block's chain of dependences; and an SM's share of the blocks cannot take less than their instructions need on
+its four schedulers:
 
-    block(r) = max(critical_cycles, r * warps * issue_cycles / 4) + spills
-    cycles   = full waves * block(o) + block(blocks an SM in the last wave)
-    time     = sum over launches of (LAUNCH_US + cycles / clock), or the time to move the compulsory bytes if longer
+    alone  = max(critical_cycles, issue_cycles of one warp) + spills
+    cycles = max(ceil(P / (o * S)) * alone, ceil(P / S) * (warps * issue_cycles / 4 + spills))
+    time   = sum over launches of (LAUNCH_US + cycles / clock), or the time to move the compulsory bytes if longer
 
 What it leaves out: caches, bank conflicts, loops (a body counts once) and anything that only a timing can show. It
 says which configs to take to the GPU first.
@@ -85,15 +86,11 @@ def modelled_time_us(launches: Sequence[LaunchShape], traffic: Traffic, device: 
 
 
 def _launch_cycles(launch: LaunchShape, device: Device) -> float:
-    resident = occupancy(launch.resources, device)
-    full_waves, rest = divmod(launch.blocks, resident * device.sm_count)
-    last_wave = _wave_cycles(ceil(rest / device.sm_count), launch.resources) if rest else 0.0
-    return full_waves * _wave_cycles(resident, launch.resources) + last_wave
-
-
-def _wave_cycles(blocks_per_sm: int, resources: Resources) -> float:
-    issue = sum(ISSUE_CYCLES[kind] * count for kind, count in resources.instructions.items())
-    busy = blocks_per_sm * resources.num_warps * issue / SCHEDULERS_PER_SM
+    need = launch.resources
+    issue = sum(ISSUE_CYCLES[kind] * count for kind, count in need.instructions.items())
+    spills = need.spill_bytes * SPILL_CYCLES_PER_BYTE
+    waves = ceil(launch.blocks / (occupancy(need, device) * device.sm_count))
+    blocks_per_sm = ceil(launch.blocks / device.sm_count)
     # One warp cannot use more than one scheduler, however empty the SM.
-    alone = max(resources.critical_cycles, issue)
-    return max(alone, busy) + resources.spill_bytes * SPILL_CYCLES_PER_BYTE
+    alone = max(need.critical_cycles, issue) + spills
+    return max(waves * alone, blocks_per_sm * (need.num_warps * issue / SCHEDULERS_PER_SM + spills))
