@@ -88,8 +88,6 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
 
 def warm_up(reference: str, compute_capability: int) -> None:
     """Imports all that compiling needs; a worker's first task, so that imports are not counted as compiling."""
-    import torch
-
     load_kernel(reference)
     set_target(compute_capability)
     # The first arithmetic on the meta device imports a good second's worth of torch.

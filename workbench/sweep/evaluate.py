@@ -177,6 +177,8 @@ class ModelledEvaluator:
         self._builder = Builder(subject, compilers, workload)
         self._checks: dict[str, Future[Any]] = {}
         self._planned_checks: set[str] = set()
+        # A candidate comes by several times, and finding its small problem can mean describing many launches.
+        self._code_paths: dict[str, tuple[Problem, str]] = {}
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts compiling, and counts the verifications that will follow."""
@@ -223,9 +225,12 @@ class ModelledEvaluator:
 
     def _code_path(self, candidate: Candidate) -> tuple[Problem, str]:
         """The small problem that stands for a candidate in the interpreter, and a name for the code it runs."""
-        problem = interpreted_problem(self._subject.kernel, candidate.problem, candidate.config)
-        path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
-        return problem, digest([dict(problem), path])
+        key = digest([dict(candidate.problem), dict(candidate.config)])
+        if key not in self._code_paths:
+            problem = interpreted_problem(self._subject.kernel, candidate.problem, candidate.config)
+            path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
+            self._code_paths[key] = (problem, digest([dict(problem), path]))
+        return self._code_paths[key]
 
     def _model(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +25,11 @@ def load_kernel(reference: str) -> TunableKernel:
     if reference in TUNABLES:
         return TUNABLES[reference]
     if not _IMPORTABLE.fullmatch(reference):
-        close = get_close_matches(reference, TUNABLES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        # Imported here: workers load kernels too, and need no YAML for it.
+        from workbench.yaml_source import suggestion
+
         raise InputError(
-            f"unknown kernel {reference!r}{hint}; allowed: {', '.join(TUNABLES)}, "
+            f"unknown kernel {reference!r}{suggestion(reference, list(TUNABLES))}; allowed: {', '.join(TUNABLES)}, "
             "or package.module:NAME for a kernel of your own"
         )
     return _imported(*reference.split(":"))
