@@ -19,6 +19,7 @@ kernel: tests.sweep.toy_kernels:DOUBLE
 device: b200
 problems: {width: 8, tokens: [1, 8]}
 space: {block: [1, 2, 4]}
+search: {strategy: exhaustive}
 """
 
 
@@ -38,6 +39,9 @@ class InProcessPool:
     jobs: int
     timeout_s: float
     environment: dict = field(default_factory=dict)
+
+    def renew(self):
+        pass
 
     def __enter__(self):
         return self
@@ -116,7 +120,7 @@ class Bench:
         self.cycles = lambda config: 40_000 // config["block"]
         self.verdict = lambda config: None
         monkeypatch.setattr(
-            "workbench.sweep.run.WorkerPool",
+            "workbench.sweep.evaluators.WorkerPool",
             lambda jobs, **more: InProcessPool(self.answers, jobs, **more),
         )
 

@@ -9,8 +9,9 @@ from pebble import ProcessExpired
 from tests.sweep.in_process import DiedError, Killed
 from workbench.executors import WorkFailure
 from workbench.sweep.measure import TimedConfig, measure_batch
-from workbench.sweep.measured import BATCH, CONTEXT_LOST
+from workbench.sweep.measured import CONTEXT_LOST
 from workbench.sweep.rows import Evidence
+from workbench.sweep.timed import BATCH, SESSIONS
 
 
 class SimulatedGpu:
@@ -168,10 +169,11 @@ def test_a_resumed_sweep_measures_only_what_is_not_known(bench, gpu, measure, af
     known = {line["trial"] for line in bench.journal_lines()}
     gpu.batches.clear()
     measure()
-    assert len(bench.told.trials) == 8 - after
+    # A batch is written whole: the default alone, then the others together.
+    assert len(known) == (1 if after == 1 else 8)
+    assert len(bench.told.trials) == 8 - len(known)
     assert known.isdisjoint(trial.trial for trial in bench.told.trials)
-    # What was not known, beside the default, and the finals.
-    assert len(gpu.batches) == (2 if after < 8 else 1)
+    assert len(gpu.batches) == (len(known) < 8) + SESSIONS
     assert bench.rows[8].config["block"] == 4
 
 
@@ -270,10 +272,13 @@ def test_large_spaces_are_measured_in_batches_beside_the_default(bench, gpu, mea
     blocks = ", ".join(str(block) for block in range(65, 65 + BATCH + 6))
     bench.write(problems="{width: 8, tokens: [8]}", space=f"{{block: [{blocks}]}}")
     measure()
-    *batches, finals = gpu.batches
-    assert [len(batch) for batch in batches] == [BATCH, 6 + 1 + 1]
+    default, *batches, finals, again = gpu.batches
+    assert [len(batch) for batch in (default, *batches)] == [1, 1 + BATCH, 1 + 6]
     assert all(batch[0]["block"] == 1 for batch in gpu.batches)
-    assert len(finals) == 5
+    assert len(finals) == len(again) == 5
+    assert finals[0] == again[0]
+    assert finals[1:] != again[1:]
+    assert sorted(map(str, finals)) == sorted(map(str, again))
 
 
 def test_progress_counts_every_compile_and_every_trial(bench, gpu, measure):

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
-from moe_kernels.tunable import Config
-from workbench.sweep.rows import Trial
+from workbench.search.strategy import SearchTask, Strategy
 
 
-class Exhaustive:
-    """Proposes every config once, in the order given.
+class Exhaustive(Strategy):
+    """Proposes every config once, in the order of its table."""
 
-    Args:
-        configs: the legal configs of one problem.
-        seed: not used; the order is fixed.
-    """
+    def __init__(self, task: SearchTask) -> None:
+        super().__init__(task)
+        self._orders = [self._order(len(table)) for table in task.tables]
+        self._next = [0] * len(task.tables)
+        self._told: list[set[int]] = [set() for _ in task.tables]
 
-    def __init__(self, configs: Sequence[Config], seed: int = 0) -> None:
-        self._left: Iterator[Config] = iter(configs)
-
-    def ask(self, count: int) -> Sequence[Config]:
+    def ask(self, problem: int, count: int) -> Sequence[int]:
         """The next `count` configs."""
-        return list(islice(self._left, count))
+        rows, place = self._from(problem, count)
+        self._next[problem] = place
+        return rows
 
-    def tell(self, trial: Trial) -> None:
-        """Takes note of nothing: the order does not depend on results."""
+    def tell(self, problem: int, config: int, time_us: float | None) -> None:
+        """Takes a config that it was told of for proposed; the order does not depend on times."""
+        self._told[problem].add(config)
+
+    def foresee(self, problem: int, count: int) -> Sequence[int]:
+        """Just what it will propose."""
+        return self._from(problem, count)[0]
+
+    def _from(self, problem: int, count: int) -> tuple[list[int], int]:
+        order, place, rows = self._orders[problem], self._next[problem], list[int]()
+        while place < len(order) and len(rows) < count:
+            row = int(order[place])
+            place += 1
+            if row not in self._told[problem]:
+                rows.append(row)
+        return rows, place
+
+    def _order(self, size: int) -> Sequence[int]:
+        return range(size)

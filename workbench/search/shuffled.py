@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
-from moe_kernels.tunable import Config
+import numpy as np
+
 from workbench.search.exhaustive import Exhaustive
+from workbench.search.strategy import SearchTask
 
 
 class Shuffled(Exhaustive):
-    """Proposes every config once, in an order drawn from the seed.
+    """Proposes every config once, in an order drawn from the seed, another one for each problem."""
 
-    Args:
-        configs: the legal configs of one problem.
-        seed: of the order.
-    """
+    def __init__(self, task: SearchTask) -> None:
+        self._draw = np.random.default_rng(task.seed)
+        super().__init__(task)
 
-    def __init__(self, configs: Sequence[Config], seed: int = 0) -> None:
-        super().__init__(random.Random(seed).sample(list(configs), len(configs)))
+    def _order(self, size: int) -> Sequence[int]:
+        order: list[int] = self._draw.permutation(size).tolist()
+        return order

@@ -10,6 +10,7 @@ from typing import Any
 
 from moe_kernels.tunable import Config, Problem, TunableKernel
 from workbench.errors import InputError
+from workbench.sweep.config_table import ConfigTable
 from workbench.sweep.constraints import Constraint
 from workbench.sweep.rows import Candidate
 from workbench.sweep.spec import LoadedSpec
@@ -29,14 +30,14 @@ class Space:
     """
 
     problems: tuple[Problem, ...]
-    configs: tuple[tuple[Config, ...], ...]
+    configs: tuple[ConfigTable, ...]
     default: Config
 
     @property
     def empty_problems(self) -> tuple[Problem, ...]:
         """The problems for which the constraints leave no config."""
         pairs = zip(self.problems, self.configs, strict=True)
-        return tuple(problem for problem, configs in pairs if not configs)
+        return tuple(problem for problem, configs in pairs if not len(configs))
 
     def candidates(self, *, with_default: bool = True) -> tuple[Candidate, ...]:
         """Every problem that is not empty with its configs.
@@ -48,7 +49,7 @@ class Space:
 
     def _candidates(self, with_default: bool) -> Iterator[Candidate]:
         for problem, configs in zip(self.problems, self.configs, strict=True):
-            if with_default and configs and self.default not in configs:
+            if with_default and len(configs) and self.default not in configs:
                 yield Candidate(problem, self.default)
             for config in configs:
                 yield Candidate(problem, config)
@@ -66,8 +67,10 @@ def build_space(loaded: LoadedSpec, kernel: TunableKernel) -> Space:
     names = [parameter.name for parameter in kernel.parameters]
     configs = tuple(_product(loaded.spec.space, names, kernel.default_config))
     rejections = [0] * len(loaded.constraints)
-    allowed = tuple(tuple(_allowed(loaded, problem, configs, rejections)) for problem in problems)
-    if not any(allowed):
+    allowed = tuple(
+        ConfigTable.of(names, _allowed(loaded, problem, configs, rejections)) for problem in problems
+    )
+    if not any(map(len, allowed)):
         raise _nothing_left(loaded, rejections)
     return Space(problems, allowed, kernel.default_config)
 
