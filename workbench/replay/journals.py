@@ -54,14 +54,18 @@ class _About:
         kernel = recording.taken(top, "kernel", dict, path)
         device = recording.taken(top, "device", dict, path)
         self.source_hash: str = recording.taken(top, "source_hash", str, path)
-        self.kernel = recording.kernel_name(recording.taken(kernel, "name", str, path), path)
-        self.device_name = recording.device_name(recording.taken(device, "device_name", str, path), path)
-        self.device_slug: str = recording.taken(device, "slug", str, path)
+        self.kernel = recording.kernel_name(
+            recording.taken(kernel, "name", str, path, inside="kernel."), path
+        )
+        self.device_name = recording.device_name(
+            recording.taken(device, "device_name", str, path, inside="device."), path
+        )
+        self.device_slug: str = recording.taken(device, "slug", str, path, inside="device.")
         self.axes = tuple(self._described(kernel, "axes", _axis))
         self.parameters = tuple(self._described(kernel, "parameters", _parameter))
 
     def _described(self, kernel: Mapping[str, Any], key: str, build: Any) -> Iterator[Any]:
-        for entry in recording.taken(kernel, key, list, self.path):
+        for entry in recording.taken(kernel, key, list, self.path, inside="kernel."):
             try:
                 yield build(entry)
             except (KeyError, TypeError, ValueError) as error:

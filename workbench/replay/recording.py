@@ -69,8 +69,8 @@ def parse_json(content: bytes, path: Path, line: int | None = None) -> Any:
         raise InputError(f"no JSON that is read here ({error})", file=path, line=line) from None
 
 
-def taken(source: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
-    """A value of a mapping, of the type that it must have.
+def taken(source: Mapping[str, Any], key: str, kind: type, path: Path, *, inside: str = "") -> Any:
+    """A value of a mapping, of the type that it must have; `inside` is where the mapping itself stands.
 
     Raises:
         InputError: it is missing, or of another type.
@@ -78,7 +78,7 @@ def taken(source: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
     value = source.get(key)
     if type(value) is not kind:
         found = "is missing" if key not in source else f"must be {_WORDS[kind]}, got {brief(repr(value), 40)}"
-        raise InputError(f"wrong schema: {found}", file=path, key=key)
+        raise InputError(f"wrong schema: {found}", file=path, key=f"{inside}{key}")
     return value
 
 
