@@ -74,7 +74,9 @@ def test_integers_do_not_wrap_and_are_compared_with_floats_exactly():
 def test_columns_of_several_types_are_evaluated_as_python_does():
     assert _same("a * 3 > 4", a=[1, 2.5, (1 << 53) + 1]) == [False, True, True]
     assert "cannot calculate with 'x'" in _same("a + 1 == 2", a=[1, "x"])
-    assert _same("(a if c else x) * 3 == 27021597764222979", a=[9007199254740993] * 2, x=[0.5] * 2, c=[True, False]) == [
+    assert _same(
+        "(a if c else x) * 3 == 27021597764222979", a=[9007199254740993] * 2, x=[0.5] * 2, c=[True, False]
+    ) == [
         True,
         False,
     ]
@@ -90,15 +92,19 @@ def test_numpy_columns_are_columns():
 
 
 _names = ["small", "large", "ratio", "mixed", "flag"]
-_numbers = st.sampled_from(_names) | st.integers(0, 20).map(str) | st.sampled_from(
-    ["0.5", "3.0", "1e999", "9007199254740993", "4611686018427387904", "True"]
+_numbers = (
+    st.sampled_from(_names)
+    | st.integers(0, 20).map(str)
+    | st.sampled_from(["0.5", "3.0", "1e999", "9007199254740993", "4611686018427387904", "True"])
 )
 _strings = st.sampled_from(["mode", "'fast'", "'slow'"])
 
 
 def _arithmetic(inner):
     joined = st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner)
-    chosen = st.tuples(inner, inner, inner).map(lambda parts: f"({parts[0]} if {parts[1]} > 1 else {parts[2]})")
+    chosen = st.tuples(inner, inner, inner).map(
+        lambda parts: f"({parts[0]} if {parts[1]} > 1 else {parts[2]})"
+    )
     return joined.map(lambda parts: f"({' '.join(parts)})") | inner.map(lambda each: f"-{each}") | chosen
 
 
@@ -124,7 +130,9 @@ def _logic(inner):
 _rows = st.fixed_dictionaries(
     {
         "small": st.integers(-4, 9),
-        "large": st.integers(-9, 9) | st.integers(-(1 << 66), 1 << 66) | st.sampled_from([1 << 53, HUGE, -HUGE]),
+        "large": st.integers(-9, 9)
+        | st.integers(-(1 << 66), 1 << 66)
+        | st.sampled_from([1 << 53, HUGE, -HUGE]),
         "ratio": st.floats(-4, 4) | st.sampled_from([0.0, -0.0, 0.5, 2.0**53, 1e300]),
         "mixed": st.integers(-4, 9) | st.floats(-4, 4) | st.just((1 << 53) + 1),
         "flag": st.booleans(),

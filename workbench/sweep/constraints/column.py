@@ -108,4 +108,4 @@ def _bound(values: Array) -> int:
 def constant(value: Value) -> Column:
     """One value that is the same in every row."""
     column = column_of([value])
-    return Column(column.values.reshape(()), column.doubtful.any(), column.bound)
+    return Column(column.values.reshape(()), np.asarray(column.doubtful.any()), column.bound)

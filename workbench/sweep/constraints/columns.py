@@ -61,7 +61,7 @@ def holds(constraint: Constraint, columns: Mapping[str, Sequence[Value] | Array]
     rows = max(map(len, columns.values()), default=0)
     decided = evaluator(constraint)({name: column_of(values) for name, values in columns.items()})
     result = np.broadcast_to(decided.values, rows).copy()
-    for row in np.flatnonzero(np.broadcast_to(decided.doubtful, rows)):
+    for row in np.flatnonzero(np.broadcast_to(decided.doubtful, rows)).tolist():
         result[row] = constraint({name: _item(values[row]) for name, values in columns.items()})
     return result
 

@@ -104,5 +104,3 @@ def _parse(text: str) -> ast.expr:
     except (ValueError, RecursionError, MemoryError) as error:
         reason = str(error)
     raise ConstraintError(f"is no expression: {brief(reason, 80)}; {ALLOWED}")
-
-
