@@ -6,9 +6,11 @@ Rows hold only their key and what predicates still to come will read.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -104,17 +106,32 @@ def join(
     Raises:
         TooManyError: there are more keys, or more evaluations than the tally allows.
     """
+    steps = list(_steps(order, domains, predicates, weight))
+    if math.prod(len(step.domain) for step in steps) > most:
+        # Counting first takes a fraction of the time that joining takes, and no memory.
+        _check_count(steps, Tally(tally.most_evaluated - tally.evaluated), most, dtype)
+    found = [block.keys for block in _joined_all(steps, tally, dtype)]
+    return in_order(np.concatenate([np.zeros(0, dtype), *found]))
+
+
+def _check_count(
+    steps: Sequence[_Step], tally: Tally, most: int, dtype: type[np.integer[Any]]
+) -> None:
+    count = 0
+    for block in _joined_all(steps[:-1], tally, dtype):
+        for part in _slices(block, steps[-1]):
+            count += int(np.count_nonzero(_alive(part, steps[-1], tally)))
+            if count > most:
+                raise TooManyError(count)
+
+
+def _joined_all(
+    steps: Iterable[_Step], tally: Tally, dtype: type[np.integer[Any]]
+) -> Iterator[Block]:
     blocks: Iterator[Block] = iter([Block(np.zeros(1, dtype), {})])
-    for step in _steps(order, domains, predicates, weight):
+    for step in steps:
         blocks = _joined(blocks, step, tally)
-    found, count = [np.zeros(0, dtype)], 0
-    for block in blocks:
-        count += len(block)
-        if count > most:
-            raise TooManyError(count)
-        found.append(block.keys)
-    keys = np.concatenate(found)
-    return in_order(keys)
+    return blocks
 
 
 def in_order(keys: Keys) -> Keys:
@@ -194,16 +211,23 @@ def _check(predicate: Predicate, name: str) -> _Check:
 
 def _joined(blocks: Iterable[Block], step: _Step, tally: Tally) -> Iterator[Block]:
     """Joins a parameter to every row; small results are put together, so that later steps get full blocks."""
-    height = max(1, BLOCK // len(step.domain))
     pending: list[Block] = []
-    for block in blocks:
-        for start in range(0, len(block), height):
-            pending.append(_extended(block.rows(slice(start, start + height)), step, tally))
-            if sum(map(len, pending)) >= BLOCK:
-                yield _together(pending)
-                pending = []
+    count = 0
+    for part in chain.from_iterable(_slices(block, step) for block in blocks):
+        pending.append(_extended(part, step, tally))
+        count += len(pending[-1])
+        if count >= BLOCK:
+            yield _together(pending)
+            pending, count = [], 0
     if pending:
         yield _together(pending)
+
+
+def _slices(block: Block, step: _Step) -> Iterator[Block]:
+    """The rows in portions that have at most `BLOCK` combinations with the step's levels."""
+    height = max(1, BLOCK // len(step.domain))
+    for start in range(0, len(block), height):
+        yield block.rows(slice(start, start + height))
 
 
 def _extended(block: Block, step: _Step, tally: Tally) -> Block:
