@@ -84,7 +84,8 @@ class Enumeration:
         """Drops the levels that a constraint rejects by themselves; the predicates over those that are left."""
         kept = []
         for index, constraint in enumerate(constraints):
-            for part in split(index, constraint, self._fixed, self._domains):
+            for each in split(index, constraint, self._fixed, self._domains):
+                part = each.over(self._domains)
                 if len(part.names) > 1 or part.table is None or part.raised:
                     kept.append(part)
                 else:
@@ -104,14 +105,14 @@ class Enumeration:
         found: dict[tuple[str, ...], Keys] = {}
         count, left = 1, self._size
         for group in sorted(groups, key=self._combinations):
-            if not left:
-                break
+            if not count * left:
+                return [np.zeros(0, self._dtype)]
             left //= self._combinations(group)
             found[group] = self._joined(group, count, left, most)
             count *= len(found[group])
             if count > most:
                 raise TooManyError(count)
-        return [found[group] for group in groups] if left and count else [np.zeros(0, self._dtype)]
+        return [found[group] for group in groups] if count * left else [np.zeros(0, self._dtype)]
 
     def _combinations(self, group: Sequence[str]) -> int:
         return math.prod(len(self._domains[name]) for name in group)

@@ -114,9 +114,7 @@ def join(
     return in_order(np.concatenate([np.zeros(0, dtype), *found]))
 
 
-def _check_count(
-    steps: Sequence[_Step], tally: Tally, most: int, dtype: type[np.integer[Any]]
-) -> None:
+def _check_count(steps: Sequence[_Step], tally: Tally, most: int, dtype: type[np.integer[Any]]) -> None:
     count = 0
     for block in _joined_all(steps[:-1], tally, dtype):
         for part in _slices(block, steps[-1]):
@@ -125,9 +123,7 @@ def _check_count(
                 raise TooManyError(count)
 
 
-def _joined_all(
-    steps: Iterable[_Step], tally: Tally, dtype: type[np.integer[Any]]
-) -> Iterator[Block]:
+def _joined_all(steps: Iterable[_Step], tally: Tally, dtype: type[np.integer[Any]]) -> Iterator[Block]:
     blocks: Iterator[Block] = iter([Block(np.zeros(1, dtype), {})])
     for step in steps:
         blocks = _joined(blocks, step, tally)
