@@ -16,6 +16,7 @@ from workbench.sweep.constraints import Constraint
 from workbench.sweep.rows import Candidate
 from workbench.sweep.space.enumeration import Enumeration
 from workbench.sweep.space.join import Keys, Tally, TooManyError
+from workbench.sweep.space.predicates import MAX_SETTLED, DoubtError
 from workbench.sweep.spec import LoadedSpec
 from workbench.yaml_source import brief
 
@@ -124,6 +125,13 @@ class _Tables:
             keys = enumeration.keys(self._left)
         except TooManyError as error:
             raise self._too_many(error) from None
+        except DoubtError as error:
+            what = (
+                f"cannot be evaluated, or has integers over 2**53, for more than {MAX_SETTLED} combinations"
+            )
+            raise self._loaded.error(
+                f"{what} of values; list fewer values", "constraints", error.index
+            ) from None
         self._check_evaluated(enumeration, keys)
         self._left -= len(keys)
         levels = {name: space.get(name, (value,)) for name, value in self._default.items()}

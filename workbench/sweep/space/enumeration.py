@@ -61,8 +61,8 @@ class Enumeration:
         Raises:
             TooManyError: there are more, or too much has to be evaluated.
         """
-        keys = np.zeros(1, self._dtype)
-        for found in self._groups(most):
+        keys, *others = self._groups(most) or [np.zeros(1, self._dtype)]
+        for found in others:
             keys = (keys[:, None] + found[None, :]).ravel()
         return in_order(keys)
 

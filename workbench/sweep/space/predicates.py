@@ -22,6 +22,20 @@ Verdicts = NDArray[np.int8]
 REJECTED, ALLOWED, RAISED = 0, 1, 2
 TABLE_SIZE = 1 << 20
 """Level combinations up to which a constraint is tabulated, 1 byte each."""
+MAX_SETTLED = 1_000_000
+"""Combinations of one predicate that Python is asked about, because numpy leaves them in doubt; some seconds."""
+
+
+class DoubtError(Exception):
+    """Numpy leaves too much in doubt.
+
+    Args:
+        index: of the constraint in the sweep file.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ class Predicate:
         self.index = index
         self.constraint = constraint
         self._raised = False
+        self._settled = 0
         self._table: Verdicts | None = None
         self.names = tuple(name for name in domains if name in constraint.names)
         self._fixed = {name: fixed[name] for name in constraint.names - set(domains)}
@@ -117,6 +132,9 @@ class Predicate:
 
         Args:
             places: for each name places in its domain; the arrays broadcast against each other.
+
+        Raises:
+            DoubtError: Python would have to be asked about too many.
         """
         columns = {name: self._columns[name].take(places[name]) for name in self.names}
         decided = self._evaluate({**self._constants, **columns})
@@ -130,6 +148,9 @@ class Predicate:
         if not decided.doubtful.any():
             return
         doubtful = np.nonzero(np.broadcast_to(decided.doubtful, verdicts.shape))
+        self._settled += len(doubtful[0])
+        if self._settled > MAX_SETTLED:
+            raise DoubtError(self.index)
         chosen = [np.broadcast_to(places[name], verdicts.shape)[doubtful].tolist() for name in self.names]
         rows = zip(*chosen, strict=True) if chosen else [()]
         verdicts[doubtful] = [self._verdict(row) for row in rows]
