@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.search.gaussian.acquisition import expected_improvement
-from workbench.search.gaussian.coordinates import Floats, Matrix
+from workbench.search.gaussian.coordinates import Floats
 from workbench.search.gaussian.evidence import Evidence
-from workbench.search.gaussian.fit import Observed, Prior, fit
+from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
 from workbench.search.gaussian.pool import Pool
 from workbench.search.gaussian.posterior import Posterior
 from workbench.search.gaussian.target import compress
@@ -42,15 +40,14 @@ class Belief:
     def __init__(self, evidence: Evidence, pool: Pool, told: list[int], start: Floats | None) -> None:
         self.rows = pool.rows
         self._pool, self._order, self._told_of = pool, list(told), len(evidence.times)
-        x, groups = _coordinates(evidence, pool)
         places = pool.places(told)
         assert places is not None
-        known = x[places], groups, pool.features[places]
-        target = compress([evidence.times[row] for row in told])
-        observed = Observed.of(*known, target)
-        self.theta = _fitted(observed, prior_of(evidence, len(observed.squares)), start)
-        self._posterior = Posterior(self.theta, groups, x, pool.features)
-        self._posterior.condition(observed, x[places], pool.features[places])
+        candidates = _inputs(evidence, pool)
+        inputs = candidates.take(places)
+        observed = Observed.of(inputs, compress([evidence.times[row] for row in told]))
+        self.theta = _fitted(observed, prior_of(evidence, candidates.num_groups), start)
+        self._posterior = Posterior(self.theta, candidates)
+        self._posterior.condition(inputs, observed)
 
     def is_stale(self, num_told: int) -> bool:
         """Whether enough was told since to fit anew."""
@@ -87,7 +84,7 @@ def most_telling(times: Mapping[int, float | None]) -> list[int]:
 
 def prior_of(evidence: Evidence, num_groups: int) -> Prior:
     """The prior of the hyper-parameters; what mattered elsewhere is likelier to matter here."""
-    prior = Prior.of(num_groups, len(evidence.landscapes) + (evidence.model is not None))
+    prior = Prior.of(num_groups, evidence.num_predictors)
     lengths = [lesson.theta[: evidence.coordinates.num_groups] for lesson in evidence.landscapes]
     if lengths:
         there = np.mean(lengths, axis=0)
@@ -95,11 +92,12 @@ def prior_of(evidence: Evidence, num_groups: int) -> Prior:
     return prior
 
 
-def _coordinates(evidence: Evidence, pool: Pool) -> tuple[Matrix, NDArray[Any]]:
-    """[candidates, coordinates] with those of the resources, and [coordinates], their groups."""
+def _inputs(evidence: Evidence, pool: Pool) -> Inputs:
+    """The candidates with what the compiler says of them, which is more each time, as further coordinates."""
     resources = evidence.resources.coordinates(pool.x, pool.rows)
     groups = evidence.coordinates.num_groups + np.arange(resources.shape[1])
-    return np.concatenate([pool.x, resources], axis=1), np.concatenate([evidence.coordinates.groups, groups])
+    x_groups = np.concatenate([evidence.coordinates.groups, groups])
+    return Inputs(np.concatenate([pool.x, resources], axis=1), x_groups, pool.features, evidence.feature_groups)
 
 
 def _fitted(observed: Observed, prior: Prior, start: Floats | None) -> Floats:

@@ -70,6 +70,14 @@ class Coordinates:
         """[rows, coordinates] of some configs of the table."""
         return (self._sum(self._by_level, rows, len(self._kept)) - self._low) * self._scale
 
+    def of_levels(self) -> list[Matrix]:
+        """For each parameter [levels, coordinates], where its levels lie in the coordinates that are its alone."""
+        positions = []
+        for name, values in zip(self._table.names, self._by_level, strict=True):
+            own = [index for index, each in enumerate(self._kept) if each.group == name]
+            positions.append((values[:, own] - self._low[own]) * self._scale[own])
+        return positions
+
     def of_configs(self, configs: Sequence[Config]) -> Matrix:
         """[configs, coordinates] of configs from elsewhere, with values that this table may lack."""
         raw = [[_value(each, config) for each in self._kept] for config in configs]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.search.gaussian.coordinates import Coordinates, Matrix
+from workbench.search.gaussian.effects import MainEffects
 from workbench.search.gaussian.lesson import Lesson
 from workbench.search.gaussian.neighbours import Neighbours
 from workbench.search.gaussian.resources import Resources
@@ -39,6 +40,7 @@ class Evidence:
         self, table: ConfigTable, coordinates: Coordinates, prior: NDArray[np.float64] | None
     ) -> None:
         self.table, self.coordinates = table, coordinates
+        self._effects = MainEffects(table, coordinates.of_levels())
         self.model = _standardised(prior)
         self.times: dict[int, float | None] = {}
         self.resources = Resources()
@@ -59,11 +61,21 @@ class Evidence:
         return np.concatenate([np.zeros(0, dtype=np.int64), *ranked])
 
     def features(self, rows: NDArray[np.int64]) -> Matrix:
-        """[rows, features], what may predict the target up to an unknown factor: the model and the lessons."""
+        """[rows, features]: main effects, and what may predict the target up to a factor: lessons and the model."""
         columns = [lesson.at(rows) for lesson in self.landscapes]
         if self.model is not None:
             columns.append(self.model[rows])
-        return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), dtype=np.float32)
+        return np.concatenate([self._effects.of_rows(rows), *(each[:, None] for each in columns)], axis=1)
+
+    @property
+    def num_predictors(self) -> int:
+        """How many features there are beside the main effects."""
+        return len(self.landscapes) + (self.model is not None)
+
+    @property
+    def feature_groups(self) -> NDArray[np.intp]:
+        """[features], the group of each: the main effects share the first."""
+        return np.concatenate([np.zeros(self._effects.width, dtype=np.intp), 1 + np.arange(self.num_predictors)])
 
 
 def _standardised(prior: NDArray[np.float64] | None) -> Matrix | None:

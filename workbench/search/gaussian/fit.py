@@ -1,7 +1,7 @@
 """Hyper-parameters of the Gaussian process: their priors, and the fit to what was timed.
 
 The covariance is `signal * matern52(r)`, r the distance with one length scale a group of coordinates, plus
-`weight_j * f_j(x) f_j(x')` for each feature f_j (a line through it with an unknown slope), plus noise on the diagonal.
+`weight * sum_j f_j(x) f_j(x')` over each group of features f_j (lines through them with unknown slopes), plus noise.
 Formulas: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), 4.2.1, 5.4.1 and 5.9.
 """
 
@@ -23,7 +23,10 @@ JITTER = 1e-6
 LENGTH = ((0.5, 0.5), (-3.0, 3.0))
 SIGNAL = ((0.0, 1.0), (-4.0, 4.0))
 NOISE = ((-4.0, 1.5), (-12.0, 0.0))
+EFFECTS = ((0.0, 1.0), (-8.0, 4.0))
 WEIGHT = ((-1.0, 1.5), (-12.0, 3.0))
+
+Groups = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Prior:
     """Independent normal priors on the logarithms of all hyper-parameters, with bounds.
 
     Attributes:
-        mean: [length scales, signal, noise, weights].
+        mean: [length scales, signal, noise, weight of the main effects, weights of other features].
         deviation: alike.
         low: alike.
         high: alike.
@@ -44,10 +47,41 @@ class Prior:
 
     @classmethod
     def of(cls, num_groups: int, num_features: int) -> Prior:
-        """The prior for so many groups of coordinates and so many features."""
-        each = [LENGTH] * num_groups + [SIGNAL, NOISE] + [WEIGHT] * num_features
+        """The prior for so many groups of coordinates, main effects, and so many other features."""
+        each = [LENGTH] * num_groups + [SIGNAL, NOISE, EFFECTS] + [WEIGHT] * num_features
         rows = np.asarray([(*normal, *bounds) for normal, bounds in each])
         return cls(*rows.T)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Configs as the process sees them.
+
+    Attributes:
+        x: [configs, coordinates].
+        x_groups: [coordinates], the group of each, whose length scale it has.
+        f: [configs, features].
+        f_groups: [features], the group of each, whose weight it has.
+    """
+
+    x: Matrix
+    x_groups: Groups
+    f: Matrix
+    f_groups: Groups
+
+    def take(self, places: NDArray[np.int64]) -> Inputs:
+        """Some of the configs."""
+        return Inputs(self.x[places], self.x_groups, self.f[places], self.f_groups)
+
+    @property
+    def num_groups(self) -> int:
+        """How many length scales there are."""
+        return int(self.x_groups.max(initial=-1)) + 1
+
+    @property
+    def num_features(self) -> int:
+        """How many weights there are."""
+        return int(self.f_groups.max(initial=-1)) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +90,7 @@ class Observed:
 
     Attributes:
         squares: [groups, n, n], squared distances by group of coordinates.
-        outer: [features, n, n], products of the features' values.
+        outer: [feature groups, n, n], products of the features' values.
         target: [n].
     """
 
@@ -65,20 +99,14 @@ class Observed:
     target: Floats
 
     @classmethod
-    def of(cls, coordinates: Matrix, groups: NDArray[Any], features: Matrix, target: Floats) -> Observed:
-        """Precomputes what every evaluation of the likelihood needs.
-
-        Args:
-            coordinates: [n, coordinates].
-            groups: [coordinates], the group of each.
-            features: [n, features].
-            target: [n].
-        """
-        x, f = coordinates.astype(np.float64), features.astype(np.float64)
-        squares = np.zeros((int(groups.max(initial=-1)) + 1, len(x), len(x)))
-        for column, group in enumerate(groups):
+    def of(cls, inputs: Inputs, target: Floats) -> Observed:
+        """Precomputes what every evaluation of the likelihood needs; `target` is [n]."""
+        x, f = inputs.x.astype(np.float64), inputs.f.astype(np.float64)
+        squares = np.zeros((inputs.num_groups, len(x), len(x)))
+        for column, group in enumerate(inputs.x_groups):
             squares[group] += (x[:, column, None] - x[None, :, column]) ** 2
-        return cls(squares, f.T[:, :, None] * f.T[:, None, :], target)
+        outer = [f[:, inputs.f_groups == group] for group in range(inputs.num_features)]
+        return cls(squares, np.asarray([each @ each.T for each in outer]).reshape(-1, len(x), len(x)), target)
 
     def take(self, kept: NDArray[np.int64]) -> Observed:
         """Some of the observations."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.search.gaussian.coordinates import Coordinates, Floats, Matrix
-from workbench.search.gaussian.fit import Observed, Prior, fit
+from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
 from workbench.search.gaussian.posterior import Posterior
 from workbench.search.gaussian.target import compress
 from workbench.search.strategy import SeedRow
@@ -48,19 +48,21 @@ class Lesson:
         found = [table.find(row.config) for row in rows]
         self._exact = {place: value for place, value in zip(found, target, strict=True) if place is not None}
         kept = _sample(target)
-        self._x = self._coordinates.of_configs([rows[index].config for index in kept])
-        self._none = np.zeros((len(kept), 0), dtype=np.float32)
-        self._observed = Observed.of(self._x, self._coordinates.groups, self._none, target[kept])
+        self._inputs = self._seen_by_process(self._coordinates.of_configs([rows[index].config for index in kept]))
+        self._observed = Observed.of(self._inputs, target[kept])
         prior = Prior.of(self._coordinates.num_groups, 0)
         self.theta = fit(self._observed, prior, prior.mean, ITERATIONS)
+
+    def _seen_by_process(self, x: Matrix) -> Inputs:
+        """Without main effects: those need the levels of this problem's table."""
+        none = np.zeros((len(x), 1), dtype=np.float32)
+        return Inputs(x, self._coordinates.groups, none, np.zeros(1, dtype=np.intp))
 
     def at(self, rows: NDArray[np.int64]) -> Matrix:
         """[rows], the landscape's compressed time at some configs: as told, or else as estimated."""
         assert self.theta is not None
-        x = self._coordinates.of_rows(rows)
-        none = np.zeros((len(rows), 0), dtype=np.float32)
-        posterior = Posterior(self.theta, self._coordinates.groups, x, none)
-        posterior.condition(self._observed, self._x, self._none)
+        posterior = Posterior(self.theta, self._seen_by_process(self._coordinates.of_rows(rows)))
+        posterior.condition(self._inputs, self._observed)
         estimate, _ = posterior.predict(self._observed.target)
         for place, row in enumerate(rows.tolist()):
             if row in self._exact:

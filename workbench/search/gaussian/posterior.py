@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.search.gaussian.coordinates import Floats, Matrix
-from workbench.search.gaussian.fit import JITTER, ROOT5, Observed, covariance
+from workbench.search.gaussian.fit import JITTER, ROOT5, Inputs, Observed, covariance
 
 
 class Posterior:
@@ -18,35 +15,27 @@ class Posterior:
 
     Args:
         theta: hyper-parameters as `fit` gives them.
-        groups: [coordinates], the group of each.
-        coordinates: [candidates, coordinates].
-        features: [candidates, features].
+        candidates: where to predict.
     """
 
-    def __init__(self, theta: Floats, groups: NDArray[Any], coordinates: Matrix, features: Matrix) -> None:
-        self._theta, self._num_groups = theta, int(groups.max(initial=-1)) + 1
-        self._scale = np.exp(-theta[: self._num_groups])[groups].astype(np.float32)
-        self._weight = np.exp(0.5 * theta[self._num_groups + 2 :]).astype(np.float32)
-        self._signal, self._noise = np.exp(theta[self._num_groups : self._num_groups + 2])
-        self._x, self._f = coordinates * self._scale, features * self._weight
+    def __init__(self, theta: Floats, candidates: Inputs) -> None:
+        self._theta, num_groups = theta, candidates.num_groups
+        self._scale = np.exp(-theta[:num_groups])[candidates.x_groups].astype(np.float32)
+        self._weight = np.exp(0.5 * theta[num_groups + 2 :])[candidates.f_groups].astype(np.float32)
+        self._signal, self._noise = np.exp(theta[num_groups : num_groups + 2])
+        self._x, self._f = candidates.x * self._scale, candidates.f * self._weight
         self._squares = np.einsum("ij,ij->i", self._x, self._x)
         self._prior = (self._signal + np.einsum("ij,ij->i", self._f, self._f)).astype(np.float32)
         self._factor: Floats = np.zeros((0, 0))
-        self._rows: Matrix = np.zeros((0, len(coordinates)), dtype=np.float32)
-        self._explained = np.zeros(len(coordinates), dtype=np.float32)
+        self._rows: Matrix = np.zeros((0, len(self._x)), dtype=np.float32)
+        self._explained = np.zeros(len(self._x), dtype=np.float32)
 
-    def condition(self, observed: Observed, coordinates: Matrix, features: Matrix) -> None:
-        """Conditions on several configs at once, instead of any before.
-
-        Args:
-            observed: of these configs.
-            coordinates: [n, coordinates].
-            features: [n, features].
-        """
+    def condition(self, inputs: Inputs, observed: Observed) -> None:
+        """Conditions on several configs at once, instead of any before; `observed` is made of `inputs`."""
         from scipy.linalg import solve_triangular
 
         self._factor = np.linalg.cholesky(covariance(self._theta, observed))
-        across = self._across(coordinates, features)
+        across = self._across(inputs.x * self._scale, inputs.f * self._weight)
         factor = self._factor.astype(np.float32)
         rows = solve_triangular(factor, across, lower=True, check_finite=False, overwrite_b=True)
         self._rows = np.empty((max(64, len(rows) * 5 // 4), len(self._x)), dtype=np.float32)
@@ -56,7 +45,7 @@ class Posterior:
     def extend(self, candidate: int) -> None:
         """Conditions on one of the candidates, after those before."""
         n = len(self._factor)
-        across = self._across_scaled(self._x[candidate : candidate + 1], self._f[candidate : candidate + 1])[0]
+        across = self._across(self._x[[candidate]], self._f[[candidate]])[0]
         known = self._rows[:n, candidate]
         left = float(self._prior[candidate]) + self._noise + JITTER - float(known @ known)
         pivot = np.sqrt(max(left, JITTER))
@@ -90,11 +79,8 @@ class Posterior:
         solved: Floats = solve_triangular(self._factor, target, lower=True, check_finite=False)
         return solved
 
-    def _across(self, coordinates: Matrix, features: Matrix) -> Matrix:
-        return self._across_scaled(coordinates * self._scale, features * self._weight)
-
-    def _across_scaled(self, x: Matrix, f: Matrix) -> Matrix:
-        """[n, candidates], covariances of some configs with the candidates."""
+    def _across(self, x: Matrix, f: Matrix) -> Matrix:
+        """[n, candidates], covariances of some configs with the candidates, inputs scaled already."""
         r2 = np.einsum("ij,ij->i", x, x)[:, None] + self._squares[None] - 2 * (x @ self._x.T)
         np.maximum(r2, 0, out=r2)
         r = np.float32(ROOT5) * np.sqrt(r2)
