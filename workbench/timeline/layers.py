@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,10 +56,27 @@ def find_layers(steps: Sequence[Int], modules: Iterable[str]) -> Layers:
     return Layers(count, f"the sequence of kernels repeats, one block of {anchor} a layer", anchor)
 
 
-def layer_starts(classes: Int, anchor: KernelClass) -> Int:
-    """Positions where the blocks of the anchor begin in a step's classes."""
-    blocks = np.concatenate(([True], classes[1:] != classes[:-1])) & (classes == CLASSES.index(anchor))
-    return np.flatnonzero(blocks)
+def layer_spans(classes: Int, anchor: KernelClass) -> tuple[tuple[int, int], ...]:
+    """First position and the one after the last of each layer in a step's classes.
+
+    Every layer holds one block of the anchor. Where a layer begins is where the way to the first anchor and the way to
+    the second begin to agree, and the last one ends where it no longer goes like the one before.
+    """
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(classes)) + 1))
+    blocks = classes[starts].tolist()
+    anchors = [at for at, block in enumerate(blocks) if block == CLASSES.index(anchor)]
+    if len(anchors) < 2:
+        return ()
+    lead = _agreement(blocks[: anchors[0]][::-1], blocks[anchors[0] + 1 : anchors[1]][::-1])
+    firsts = [at - lead for at in anchors]
+    end = anchors[-1] + _agreement(blocks[anchors[-1] :], blocks[anchors[-2] : firsts[-1]])
+    edges = [*starts.tolist(), len(classes)]
+    return tuple((edges[first], edges[last]) for first, last in pairwise([*firsts, end]))
+
+
+def _agreement(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many items two sequences begin with alike."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _named_layers(modules: Iterable[str]) -> int | None:
@@ -83,7 +101,7 @@ def _blocks_in(classes: Int) -> tuple[int | None, KernelClass | None]:
 def _repeats(blocks: Int, anchor: int) -> bool:
     """Whether what follows one block of the anchor mostly follows all of them, or every n-th up to 8."""
     starts = np.flatnonzero(blocks == anchor)
-    layers = [tuple(blocks[first:last]) for first, last in zip(starts, starts[1:], strict=False)]
+    layers = [tuple(blocks[first:last]) for first, last in pairwise(starts)]
     if len(layers) < 2:
         return len(starts) == 2
     for distance in range(1, min(8, len(layers) - 1) + 1):
