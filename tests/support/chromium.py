@@ -35,7 +35,11 @@ class Chromium:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -80,7 +84,9 @@ class Chromium:
 
     def settle(self):
         """Waits until what was asked for is drawn."""
-        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+        self.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+        )
 
     def key(self, key):
         text = {"text": key} if len(key) == 1 else {}
@@ -104,13 +110,19 @@ class Chromium:
         self.evaluate("0")
         kinds = {"Runtime.exceptionThrown", "Log.entryAdded"}
         said = [event["params"] for event in self.events if event.get("method") in kinds]
-        consoles = [event["params"] for event in self.events if event.get("method") == "Runtime.consoleAPICalled"]
+        consoles = [
+            event["params"] for event in self.events if event.get("method") == "Runtime.consoleAPICalled"
+        ]
         return said + consoles
 
     def requests(self):
         """Addresses that were asked for, the page itself aside."""
         self.evaluate("0")
-        asked = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        asked = [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e.get("method") == "Network.requestWillBeSent"
+        ]
         return [url for url in asked if not url.startswith(("file:", "data:"))]
 
     def close(self):

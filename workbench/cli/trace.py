@@ -24,7 +24,9 @@ Files = Annotated[
 ]
 RulesFile = Annotated[
     Path | None,
-    typer.Option("--rules", metavar="FILE", help="Rules of your own, before the shipped.", show_default=False),
+    typer.Option(
+        "--rules", metavar="FILE", help="Rules of your own, before the shipped.", show_default=False
+    ),
 ]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Take CPU ops as the work: of a capture without a GPU.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -40,7 +42,9 @@ def summary(
     file: File,
     what_if: Annotated[
         list[str] | None,
-        typer.Option("--what-if", metavar="CLASS=FACTOR", help="The step if a class took FACTOR of its time."),
+        typer.Option(
+            "--what-if", metavar="CLASS=FACTOR", help="The step if a class took FACTOR of its time."
+        ),
     ] = None,
     rules: RulesFile = None,
     top: Top = 20,
@@ -125,12 +129,15 @@ def merge(
 @trace.command()
 def view(
     files: Files,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path("timeline.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path(
+        "timeline.html"
+    ),
     step: StepNumber = None,
     rules: RulesFile = None,
     cpu: Cpu = False,
     open_: Annotated[
-        bool, typer.Option("--open", help="Serve the timeline on 127.0.0.1:9001 and open it in Perfetto's UI.")
+        bool,
+        typer.Option("--open", help="Serve the timeline on 127.0.0.1:9001 and open it in Perfetto's UI."),
     ] = False,
 ) -> None:
     """One offline page: a step of each trace as lanes on one scale, with the summary and what changed.

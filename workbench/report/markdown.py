@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from workbench.report.table import Table
 
-_PLAIN = re.compile(r"[A-Za-z0-9 .,;%+\-/()=~→µ±×…']*")
+_PLAIN = re.compile(r"[A-Za-z0-9 .,;%+\-/()=~→µ±…']*")
 _ALIGNMENT = {"left": ":---", "right": "---:", "center": ":---:"}
 
 

@@ -42,10 +42,23 @@ def step_table(diff: Diff) -> Table:
     """A step of A and of B."""
     return Table(
         title=f"{brief(diff.files[0], 120)} (A) → {brief(diff.files[1], 120)} (B)",
-        columns=(Column("a step", style="bold"), Column("A", "right"), Column("B", "right"), Column("B - A", "right")),
+        columns=(
+            Column("a step", style="bold"),
+            Column("A", "right"),
+            Column("B", "right"),
+            Column("B - A", "right"),
+        ),
         rows=(
-            ("span, us", *map(spread, diff.step_us), signed_us(diff.step_us[1].median - diff.step_us[0].median)),
-            ("busy, us", *map(spread, diff.busy_us), signed_us(diff.busy_us[1].median - diff.busy_us[0].median)),
+            (
+                "span, us",
+                *map(spread, diff.step_us),
+                signed_us(diff.step_us[1].median - diff.step_us[0].median),
+            ),
+            (
+                "busy, us",
+                *map(spread, diff.busy_us),
+                signed_us(diff.busy_us[1].median - diff.busy_us[0].median),
+            ),
             ("launches", *map(count, diff.kernels), f"{diff.kernels[1] - diff.kernels[0]:+,g}"),
             ("layers", *(str(each or "unknown") for each in diff.layers), ""),
         ),
@@ -93,7 +106,13 @@ def diff_classes_table(diff: Diff) -> Table:
 def _launches(change: ClassChange | KernelChange) -> str:
     """How many kernels became how many: a layer where layers are known and run about whole numbers of them."""
     before, after = change.launches_per_layer
-    if before is not None and after is not None and _is_whole(before) and _is_whole(after) and before + after >= 0.9:
+    if (
+        before is not None
+        and after is not None
+        and _is_whole(before)
+        and _is_whole(after)
+        and before + after >= 0.9
+    ):
         return f"{_kernels(round(before))} a layer -> {round(after)}"
     return f"{count(change.launches[0])} kernels a step -> {count(change.launches[1])}"
 
@@ -133,7 +152,7 @@ def changes_table(diff: Diff, top: int) -> Table:
             )
             for each in diff.changes[:top]
         ),
-        notes=(f"{hidden:,} more changed less; --top shows them.",) if hidden > 0 else (),
+        notes=(f"{hidden:,} more changed less.",) if hidden > 0 else (),
     )
 
 

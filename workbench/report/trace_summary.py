@@ -78,7 +78,10 @@ def _overview(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "launch-bound", f"{yes_no(gaps.launch_bound)}; {us(gaps.waiting_us)} us idle for want of launches"
     yield "coverage", f"{percent(summary.coverage)} of the kernels' time is of a known class"
     if summary.graphs.count:
-        yield "graphs", f"{summary.graphs.count:,} launches, {summary.graphs.without_kernels:,} without kernels"
+        yield (
+            "graphs",
+            f"{summary.graphs.count:,} launches, {summary.graphs.without_kernels:,} without kernels",
+        )
     yield "steps", f"{step.count:,}, by {step.source}" if step.count > 1 else f"1: {step.source}"
     yield "a step", f"{spread(step.span_us)} us, of it busy {spread(step.busy_us)} us"
     if step.period_us:
@@ -89,7 +92,8 @@ def _overview(summary: Summary) -> Iterator[tuple[str, str]]:
 def classes_table(summary: Summary) -> Table:
     """Where a step's time goes, by class."""
     return Table(
-        title="A step by class" + (", median of the steps (least - most)" if summary.per_step.count > 1 else ""),
+        title="A step by class"
+        + (", median of the steps (least - most)" if summary.per_step.count > 1 else ""),
         columns=(
             Column("class", style="bold"),
             Column("launches", "right"),
@@ -127,7 +131,7 @@ def kernels_table(summary: Summary, top: int) -> Table:
             Column("kernel"),
         ),
         rows=tuple(_kernel_row(each) for each in summary.kernels[:top]),
-        notes=(f"{hidden:,} more take less; --top shows them. Shares are of the whole trace.",) if hidden > 0 else (),
+        notes=(f"{hidden:,} more take less. Shares are of the whole trace.",) if hidden > 0 else (),
     )
 
 
@@ -155,7 +159,13 @@ def devices_table(summary: Summary) -> Table:
             Column("most time"),
         ),
         rows=tuple(
-            (brief(each.name, 40), f"{each.kernel_count:,}", us(each.busy_us), us(each.span_us), _most(each.classes))
+            (
+                brief(each.name, 40),
+                f"{each.kernel_count:,}",
+                us(each.busy_us),
+                us(each.span_us),
+                _most(each.classes),
+            )
             for each in summary.devices
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 
 @contextmanager
@@ -17,12 +17,6 @@ def annotate(name: str) -> Iterator[None]:
     """
     import torch
 
-    has_nvtx = torch.cuda.is_available()
-    with torch.profiler.record_function(name):
-        if has_nvtx:
-            torch.cuda.nvtx.range_push(name)
-        try:
-            yield
-        finally:
-            if has_nvtx:
-                torch.cuda.nvtx.range_pop()
+    nvtx = torch.cuda.nvtx.range(name) if torch.cuda.is_available() else nullcontext()
+    with torch.profiler.record_function(name), nvtx:
+        yield

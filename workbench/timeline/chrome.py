@@ -61,7 +61,9 @@ def arm_of(name: str, analysis: Analysis, step: int | None = None) -> Arm:
         return Arm(name, analysis, steps)
     if not 0 <= step < len(steps):
         raise InputError(
-            f"there is no step {step}; steps 0 to {len(steps) - 1} are there", file=analysis.trace.file, key="--step"
+            f"there is no step {step}; steps 0 to {len(steps) - 1} are there",
+            file=analysis.trace.file,
+            key="--step",
         )
     return Arm(name, analysis, (steps[step],))
 

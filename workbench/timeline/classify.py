@@ -86,7 +86,12 @@ _NEEDS, _MEMBER, _BETWEEN, _AFTER_LAST = 1, 2, 4, 8
 
 def _parts_of(rule: SequenceRule, names: Sequence[str]) -> Int:
     """What each name can be in the sequence, as bits."""
-    patterns = {_NEEDS: rule.needs, _MEMBER: rule.members, _BETWEEN: rule.between, _AFTER_LAST: rule.after_last}
+    patterns = {
+        _NEEDS: rule.needs,
+        _MEMBER: rule.members,
+        _BETWEEN: rule.between,
+        _AFTER_LAST: rule.after_last,
+    }
     short = [shortened(name) for name in names]
     bits = [sum(bit for bit, pattern in patterns.items() if pattern.search(name)) for name in short]
     return np.array(bits, dtype=np.int64)

@@ -66,36 +66,33 @@ class Decoded:
     damage: tuple[str, ...]
 
 
-def decode(source: TraceBytes, path: Path) -> Decoded:
+def decode(source: TraceBytes, path: Path, *, exact: bool = False) -> Decoded:
     """Decodes a trace, in the object form or as a bare list of events.
+
+    Args:
+        source: the JSON text.
+        path: for errors.
+        exact: read numbers with a fraction as decimals, which takes ten times as long.
 
     Raises:
         InputError: it is no JSON, or JSON without a list of events.
     """
     damage = (source.damage,) if source.damage else ()
     try:
-        return _decoded(source.content, damage)
+        document = _decoder(exact).decode(source.content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _salvaged(source.content, damage, path)
-
-
-def _decoded(content: bytes, damage: tuple[str, ...]) -> Decoded:
-    decoded = _parse(content)
-    # Decimals cost ten times as much, so only a file whose times need them is read so.
-    if any(_is_coarse(event.ts) for event in decoded.events):
-        decoded = _parse(content, exact=True)
-    return Decoded(decoded.events, decoded.device_properties, damage)
-
-
-def _parse(content: bytes, *, exact: bool = False) -> Decoded:
-    hook = Decimal if exact else None
-    document = msgspec.json.Decoder(_Document | list[RawEvent], float_hook=hook).decode(content)
     if isinstance(document, list):
-        return Decoded(document, None, ())
-    return Decoded(document.traceEvents, document.deviceProperties, ())
+        return Decoded(document, None, damage)
+    return Decoded(document.traceEvents, document.deviceProperties, damage)
 
 
-def _is_coarse(value: Any) -> bool:
+def _decoder(exact: bool) -> msgspec.json.Decoder[_Document | list[RawEvent]]:
+    return msgspec.json.Decoder(_Document | list[RawEvent], float_hook=Decimal if exact else None)
+
+
+def is_coarse(value: Any) -> bool:
+    """Whether a time in microseconds has lost its nanoseconds to the precision of a float."""
     return type(value) is float and abs(value) > EXACT_FLOAT_US
 
 

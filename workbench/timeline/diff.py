@@ -112,7 +112,9 @@ def compare(a: Summary, b: Summary) -> Diff:
         IncomparableError: one is of a GPU, the other of CPU ops.
     """
     if a.basis != b.basis:
-        raise IncomparableError(f"{a.file} holds {a.basis} work, {b.file} {b.basis} work; their times do not compare")
+        raise IncomparableError(
+            f"{a.file} holds {a.basis} work, {b.file} {b.basis} work; their times do not compare"
+        )
     layers = a.layers.count, b.layers.count
     before, after = a.per_step.span_us, b.per_step.span_us
     classes = [_class_change(name, a, b) for name in CLASSES if name in _classes(a) or name in _classes(b)]
@@ -211,7 +213,10 @@ def _change(
         kernel_class=[*before, *after][0].kernel_class,
         before=tuple(each.name for each in before),
         after=tuple(each.name for each in after),
-        launches=(_sum(each.launches_per_step for each in before), _sum(each.launches_per_step for each in after)),
+        launches=(
+            _sum(each.launches_per_step for each in before),
+            _sum(each.launches_per_step for each in after),
+        ),
         launches_per_layer=(_per_layer(before, layers[0]), _per_layer(after, layers[1])),
         time_us=times,
         delta_us=round(times[1] - times[0], 3),

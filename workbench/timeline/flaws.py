@@ -51,9 +51,8 @@ def _overlap(work: Work) -> str:
     overlap = overlap_on_streams(work)
     if overlap <= OVERLAP_SHARE * max(union_length(work.start, work.end), 1):
         return ""
-    return (
-        f"work of one stream overlaps by {overlap / 1000:,.1f} us: times of classes add up to more than the busy time"
-    )
+    what = "times of classes add up to more than the busy time"
+    return f"work of one stream overlaps by {overlap / 1000:,.1f} us: {what}"
 
 
 def _spread(work: Work) -> str:

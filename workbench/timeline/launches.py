@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from workbench.timeline.trace import NO_TIME, GraphLaunches, Int
@@ -12,12 +10,8 @@ from workbench.timeline.trace import NO_TIME, GraphLaunches, Int
 def find_launches(correlation: Int, start: Int, call_correlation: Int, call_start: Int) -> Int:
     """When each piece of work was launched.
 
-    Processes number their launches independently, so in a file of several a correlation id can occur more
-    than once: of the calls with the same id, work belongs to the last one before it starts, or to the first
-    where the clocks of CPU and GPU disagree.
-
     Args:
-        correlation: of the work; negative where it has none.
+        correlation: id of the work; negative where it has none.
         start: of the work, ns.
         call_correlation: of the launching calls.
         call_start: ns.
@@ -25,46 +19,39 @@ def find_launches(correlation: Int, start: Int, call_correlation: Int, call_star
     Returns:
         ns; NO_TIME where no call has the work's id.
     """
-    launched = np.full(len(start), NO_TIME, dtype=np.int64)
-    if not len(call_start):
-        return launched
-    order = np.lexsort((call_start, call_correlation))
-    ids, times = call_correlation[order], call_start[order]
-    first = np.searchsorted(ids, correlation, side="left")
-    last = np.searchsorted(ids, correlation, side="right")
-    found = (last > first) & (correlation >= 0)
-    launched[found] = times[first[found]]
-    for at in np.flatnonzero(found & (last - first > 1)):
-        before = np.searchsorted(times[first[at] : last[at]], start[at], side="right")
-        launched[at] = times[first[at] + max(int(before) - 1, 0)]
-    return launched
+    call = latest(correlation, start, call_correlation, call_start)
+    return np.where(call >= 0, call_start[call], NO_TIME) if len(call_start) else np.full_like(start, NO_TIME)
 
 
-def find_ops(
-    external: Sequence[int], launched: Int, calls: Mapping[int, tuple[int, int, str]]
-) -> tuple[Int, tuple[str, ...]]:
-    """The CPU op behind each piece of work.
+def find_ops(external: Int, launched: Int, op_external: Int, op_start: Int, op_end: Int) -> Int:
+    """The CPU op behind each piece of work, as index into the ops; -1 without one.
 
     Old traces reuse the launch's number as external id, so an op counts only where it was running at the launch.
-
-    Args:
-        external: external id of the work.
-        launched: ns.
-        calls: start, end (ns) and name of ops by external id.
-
-    Returns:
-        Index into the names for each piece of work, -1 without an op; the names.
     """
-    ids: dict[str, int] = {}
-    found = np.full(len(external), -1, dtype=np.int64)
-    for at, (key, time) in enumerate(zip(external, launched.tolist(), strict=True)):
-        call = calls.get(key) if key >= 0 else None
-        if call and call[0] <= time <= call[1]:
-            found[at] = ids.setdefault(call[2], len(ids))
-    return found, tuple(ids)
+    op = latest(external, launched, op_external, op_start)
+    if not len(op_start):
+        return op
+    running = (op >= 0) & (op_start[op] <= launched) & (launched <= op_end[op])
+    return np.where(running, op, -1)
 
 
-def graph_launches(launches: Sequence[int], correlations: Int) -> GraphLaunches:
+def latest(key: Int, time: Int, call_key: Int, call_time: Int) -> Int:
+    """The call with the same key, as index; -1 without one or for a negative key.
+
+    Processes number their launches and ops independently, so in a file of several an id can occur more than once:
+    the last call before `time` is taken, or the first where the clocks of CPU and GPU disagree.
+    """
+    order = np.lexsort((call_time, call_key))
+    keys, times = call_key[order], call_time[order]
+    first, end = np.searchsorted(keys, key, "left"), np.searchsorted(keys, key, "right")
+    found = (end > first) & (key >= 0)
+    chosen = np.where(found, first, 0)
+    for at in np.flatnonzero(found & (end - first > 1)):
+        before = int(np.searchsorted(times[first[at] : end[at]], time[at], "right"))
+        chosen[at] = first[at] + max(before - 1, 0)
+    return np.where(found, order[chosen], -1) if len(order) else np.full_like(key, -1)
+
+
+def graph_launches(launches: Int, correlations: Int) -> GraphLaunches:
     """Graph launches, and those none of whose kernels is in the trace, by correlation id."""
-    shown = set(correlations.tolist())
-    return GraphLaunches(len(launches), sum(each not in shown for each in launches))
+    return GraphLaunches(len(launches), int((~np.isin(launches, correlations)).sum()))

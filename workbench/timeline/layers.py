@@ -76,7 +76,9 @@ def layer_spans(classes: Int, anchor: KernelClass) -> tuple[tuple[int, int], ...
 
 def _agreement(one: Sequence[int], other: Sequence[int]) -> int:
     """How many items two sequences begin with alike."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _named_layers(modules: Iterable[str]) -> int | None:

@@ -50,7 +50,11 @@ def require_liveness(arms: Mapping[str, tuple[Liveness, Summary]]) -> None:
 
 def _hidden(arm: str, summary: Summary) -> Sequence[str]:
     missing = summary.graphs.without_kernels
-    return (f"arm {arm}: {missing} graph launches show no kernels, so nothing proves what ran",) if missing else ()
+    return (
+        (f"arm {arm}: {missing} graph launches show no kernels, so nothing proves what ran",)
+        if missing
+        else ()
+    )
 
 
 def _missing(arm: str, pattern: str, declared: Liveness, summary: Summary) -> Sequence[str]:

@@ -100,4 +100,6 @@ def _layer_of(count: int, layers: Sequence[tuple[int, int]]) -> list[int]:
 
 def _details(arm: Arm, row: int) -> tuple[tuple[str, Any], ...]:
     found = details_of(arm.analysis.trace.raw[row])
-    return tuple((label, tuple(value) if isinstance(value, list) else value) for label, value in found.items())
+    return tuple(
+        (label, tuple(value) if isinstance(value, list) else value) for label, value in found.items()
+    )

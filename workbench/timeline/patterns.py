@@ -68,5 +68,7 @@ def _ways_of(operation: Any, argument: Any) -> int:
 def _ways_of_repeat(least: int, most: int, items: Any) -> int:
     inner = _ways(items)
     if most > 1 and inner > 1:
-        raise _RefusedError("repeats something that itself repeats or has alternatives, which can take forever")
+        raise _RefusedError(
+            "repeats something that itself repeats or has alternatives, which can take forever"
+        )
     return (min(most, MAX_NAME) - least + 1) * inner if most > least else inner

@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     # A client that connects and then says nothing must not hold the others up.
     timeout = 10
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if not self._is_allowed():
             self._answer(HTTPStatus.FORBIDDEN)
         elif self.path != PATH:
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, self.server.content)
             self.server.is_fetched = True
 
-    def do_OPTIONS(self) -> None:  # noqa: N802
+    def do_OPTIONS(self) -> None:
         self._answer(HTTPStatus.NO_CONTENT if self._is_allowed() else HTTPStatus.FORBIDDEN)
 
     def _is_allowed(self) -> bool:
@@ -111,5 +111,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed for a request."""

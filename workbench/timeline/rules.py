@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from workbench.timeline.patterns import MAX_PATTERN, check_pattern
-from workbench.yaml_source import YamlSource, read_yaml, validate
+from workbench.yaml_source import read_yaml
 
 KernelClass = Literal[
     "routing",
@@ -35,36 +32,7 @@ KernelClass = Literal[
 CLASSES: tuple[KernelClass, ...] = get_args(KernelClass)
 SHIPPED = Path(__file__).with_name("rules.yaml")
 
-Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
-Patterns = Annotated[list[Pattern], Field(min_length=1, max_length=200)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _RuleModel(_Model):
-    # Not `class`, which Python keeps for itself.
-    kernel_class: KernelClass = Field(alias="class")
-    match: Patterns
-    priority: int = Field(default=0, ge=-1000, le=1000)
-
-
-class _SequenceModel(_Model):
-    kernel_class: KernelClass = Field(alias="class")
-    needs: Patterns
-    members: Patterns
-    between: Patterns
-    after_last: Patterns
-    before: list[KernelClass]
-    within: int = Field(ge=1, le=64)
-
-
-class _RulesModel(_Model):
-    names: list[_RuleModel] = []
-    ops: list[_RuleModel] = []
-    annotations: list[_RuleModel] = []
-    sequences: list[_SequenceModel] = []
+PATTERN_KEYS = frozenset({"match", "needs", "members", "between", "after_last"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +82,18 @@ def load_rules(extra: Path | None = None) -> Rules:
     Raises:
         InputError: a key, class or pattern of the file is wrong, with file, line and key.
     """
-    files = [read_yaml(path) for path in (extra, SHIPPED) if path]
-    models = [_validated(source, trusted=source.file == SHIPPED) for source in files]
+    files = [read_yaml(SHIPPED).data]
+    if extra:
+        from workbench.timeline.rules_file import check_rules
+
+        source = read_yaml(extra)
+        check_rules(source)
+        files.insert(0, source.data)
     return Rules(
-        names=_rules([rule for model in models for rule in model.names]),
-        ops=_rules([rule for model in models for rule in model.ops]),
-        annotations=_rules([rule for model in models for rule in model.annotations]),
-        sequences=tuple(_sequence(rule) for model in models for rule in model.sequences),
+        names=_rules(files, "names"),
+        ops=_rules(files, "ops"),
+        annotations=_rules(files, "annotations"),
+        sequences=tuple(_sequence(rule) for file in files for rule in file.get("sequences", ())),
     )
 
 
@@ -129,38 +102,22 @@ def first_match(rules: Sequence[Rule], name: str) -> KernelClass | None:
     return next((rule.kernel_class for rule in rules if rule.pattern.search(name)), None)
 
 
-def _validated(source: YamlSource, *, trusted: bool) -> _RulesModel:
-    model = validate(_RulesModel, source)
-    if trusted:
-        return model
-    for kind, rules in source.data.items():
-        for index, rule in enumerate(rules):
-            for key, patterns in rule.items():
-                if key in {"match", "needs", "members", "between", "after_last"}:
-                    _check(source, patterns, (kind, index, key))
-    return model
+def _rules(files: Sequence[Mapping[str, Any]], kind: str) -> tuple[Rule, ...]:
+    """The rules of one kind by priority, else in the order of the files."""
+    found = [rule for file in files for rule in file.get(kind, ())]
+    ordered = sorted(found, key=lambda rule: -rule.get("priority", 0))
+    return tuple(Rule(rule["class"], _compiled(rule["match"])) for rule in ordered)
 
 
-def _check(source: YamlSource, patterns: Sequence[str], at: tuple[str | int, ...]) -> None:
-    for index, pattern in enumerate(patterns):
-        if problem := check_pattern(pattern):
-            raise source.error(problem, (*at, index))
-
-
-def _rules(models: Sequence[_RuleModel]) -> tuple[Rule, ...]:
-    ordered = sorted(models, key=lambda rule: -rule.priority)
-    return tuple(Rule(rule.kernel_class, _compiled(rule.match)) for rule in ordered)
-
-
-def _sequence(model: _SequenceModel) -> SequenceRule:
+def _sequence(rule: Mapping[str, Any]) -> SequenceRule:
     return SequenceRule(
-        kernel_class=model.kernel_class,
-        needs=_compiled(model.needs),
-        members=_compiled(model.members),
-        between=_compiled(model.between),
-        after_last=_compiled(model.after_last),
-        before=frozenset(model.before),
-        within=model.within,
+        kernel_class=rule["class"],
+        needs=_compiled(rule["needs"]),
+        members=_compiled(rule["members"]),
+        between=_compiled(rule["between"]),
+        after_last=_compiled(rule["after_last"]),
+        before=frozenset(rule["before"]),
+        within=rule["within"],
     )
 
 
