@@ -27,7 +27,9 @@ def test_layers_of_two_kinds_in_turn_count_all():
     assert find_layers([step], ()).count == 30
 
 
-@pytest.mark.parametrize("step", [("gemm",) * 40, ("attention", "gemm", "norm", "copy", "attention", "sort", "attention")])
+@pytest.mark.parametrize(
+    "step", [("gemm",) * 40, ("attention", "gemm", "norm", "copy", "attention", "sort", "attention")]
+)
 def test_what_does_not_repeat_has_no_known_layers(step):
     found = find_layers([classes(*step)], ())
     assert (found.count, found.anchor) == (None, None)

@@ -48,12 +48,17 @@ def test_steps_of_an_engine_are_found_by_its_names(steps):
     events = [annotation(names[i], 100 * i, 90) for i in range(2)]
     events += [each for i in range(2) for each in late(i, 100 * i + 5, 100 * i + 20)]
     found = steps(events)
-    assert (sizes(found), found.source) == ([(names[0], 1), (names[1], 1)], "the engine's annotations of steps")
+    assert (sizes(found), found.source) == (
+        [(names[0], 1), (names[1], 1)],
+        "the engine's annotations of steps",
+    )
 
 
 def test_steps_of_one_name_stay_apart(steps):
     events = [annotation("my decode", 100 * i, 90) for i in range(3)]
-    events += [annotation("my decode", 100 * i + 50, 90, cat="gpu_user_annotation", pid=0, tid=7) for i in range(3)]
+    events += [
+        annotation("my decode", 100 * i + 50, 90, cat="gpu_user_annotation", pid=0, tid=7) for i in range(3)
+    ]
     events += [each for i in range(3) for each in late(i, 100 * i + 5, 100 * i + 60)]
     assert sizes(steps(events)) == [("my decode", 1)] * 3
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.timeline.traces import ATTENTION, EXPERTS, GEMM, annotation, decode_events, kernel, launch, summary_of
+from tests.timeline.traces import (
+    ATTENTION,
+    EXPERTS,
+    GEMM,
+    annotation,
+    decode_events,
+    kernel,
+    launch,
+    summary_of,
+)
 from workbench.timeline.intervals import gaps, union_length
 
 times = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1, max_size=30)
@@ -53,7 +62,11 @@ def test_busy_is_the_union_over_streams_and_time_is_the_sum(path):
 
 
 def test_copies_and_fills_are_busy_but_no_kernels(path):
-    events = [kernel(GEMM, 0, 10), kernel("Memcpy DtoD", 10, 5, cat="gpu_memcpy"), kernel("Memset", 20, 5, cat="gpu_memset")]
+    events = [
+        kernel(GEMM, 0, 10),
+        kernel("Memcpy DtoD", 10, 5, cat="gpu_memcpy"),
+        kernel("Memset", 20, 5, cat="gpu_memset"),
+    ]
     found = summary_of(path, events)
     assert (found.total.kernel_count, found.total.busy_us) == (1, 20.0)
     assert share(found.total, "copy").launches == 2
@@ -98,7 +111,9 @@ def test_a_gpu_that_waits_for_launches_is_launch_bound(path):
 
 
 def test_a_gpu_that_idles_with_work_queued_is_not_launch_bound(path):
-    events = [each for i in range(10) for each in (launch(i, i), kernel(GEMM, 100 * i + 20, 10, correlation=i))]
+    events = [
+        each for i in range(10) for each in (launch(i, i), kernel(GEMM, 100 * i + 20, 10, correlation=i))
+    ]
     assert summary_of(path, events).gaps.launch_bound is False
 
 
@@ -116,7 +131,10 @@ def test_a_graph_that_hides_its_kernels_makes_the_figures_unreliable(path, name)
 
 
 def test_a_graph_whose_kernels_are_there_is_reliable(path):
-    events = [launch(1, 0, name="cudaGraphLaunch"), *(kernel(GEMM, 10 * i, 9, correlation=1) for i in range(1, 5))]
+    events = [
+        launch(1, 0, name="cudaGraphLaunch"),
+        *(kernel(GEMM, 10 * i, 9, correlation=1) for i in range(1, 5)),
+    ]
     assert summary_of(path, events).reliable
 
 

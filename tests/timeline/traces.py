@@ -6,7 +6,9 @@ import gzip
 import json
 
 GEMM = "nvjet_tst_64x64_64x16_2x1_2cta_v_bz_bias_TNT"
-NORM = "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*, c10::BFloat16 const*, float, int, int)"
+NORM = (
+    "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*, c10::BFloat16 const*, float, int, int)"
+)
 ROPE = "void vllm::rotary_embedding_kernel<c10::BFloat16, true>(long const*, c10::BFloat16*)"
 CACHE = "void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16, unsigned char>(__nv_bfloat16 const*)"
 ATTENTION = "fmhaSm100aKernel_QkvE4m3OBfloat16H64PagedKvCausalP16VarSeqQ128Kv128PersistentContext"
@@ -28,7 +30,16 @@ def kernel(name, ts, dur, *, stream=7, device=0, correlation=None, cat="kernel",
     if correlation is not None:
         found["correlation"] = correlation
     pid = device if pid is None else pid
-    return {"ph": "X", "cat": cat, "name": name, "pid": pid, "tid": stream, "ts": ts, "dur": dur, "args": found}
+    return {
+        "ph": "X",
+        "cat": cat,
+        "name": name,
+        "pid": pid,
+        "tid": stream,
+        "ts": ts,
+        "dur": dur,
+        "args": found,
+    }
 
 
 def on_cpu(name, ts, dur, *, cat="cpu_op", pid=100, tid=100, **args):

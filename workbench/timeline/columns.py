@@ -11,25 +11,34 @@ import numpy as np
 
 from workbench.timeline.trace import Int, Mask
 
-# Sums and differences of what lies within still fit 64 bits.
+# Sums and differences of what lies within still fit 64 bits; 73 years in ns.
 LIMIT = 1 << 61
+# No clock counts so far; beyond, a number is a mistake that only costs time to compute with.
+LARGEST_US = 1e30
+_SAMPLE = 1000
 
 
-def nanoseconds(values: Sequence[Any]) -> tuple[Int, Mask]:
-    """Times in microseconds, as JSON has them, in whole nanoseconds, and which of them are valid (the rest are 0)."""
-    kinds = set(map(type, values))
-    if kinds <= {int, float} and kinds != {int}:
+def clock_of(values: Sequence[Any]) -> int:
+    """A time that lies amid the given ones, ns: what the columns of a trace count from."""
+    exact = sorted(each for value in values[:_SAMPLE] if (each := _nanoseconds(value)) is not None)
+    return exact[len(exact) // 2] if exact else 0
+
+
+def nanoseconds(values: Sequence[Any], clock: int = 0) -> tuple[Int, Mask]:
+    """Times in microseconds, as JSON has them, in whole ns since `clock`, and which are valid (others are 0)."""
+    if set(map(type, values)) == {float} and abs(clock) < LIMIT:
         column = np.array(values, dtype=np.float64)
-        valid = np.abs(column) < LIMIT / 1000
-        return np.rint(np.where(valid, column, 0.0) * 1000).astype(np.int64), valid
-    exact = [_nanoseconds(value) for value in values]
-    valid = np.array([each is not None for each in exact], dtype=np.bool_)
-    return np.array([each or 0 for each in exact], dtype=np.int64), valid
+        if (np.abs(column) < LIMIT / 1000).all():
+            return np.rint(column * 1000).astype(np.int64) - clock, np.ones(len(column), dtype=np.bool_)
+    exact = [None if (each := _nanoseconds(value)) is None else each - clock for value in values]
+    valid = np.array([each is not None and abs(each) < LIMIT for each in exact], dtype=np.bool_)
+    pairs = zip(exact, valid.tolist(), strict=True)
+    return np.array([each if is_valid else 0 for each, is_valid in pairs], dtype=np.int64), valid
 
 
 def _nanoseconds(value: Any) -> int | None:
     number: Any = value if type(value) in {int, float, Decimal} else math.nan
-    return round(number * 1000) if math.isfinite(number) and abs(number) < LIMIT / 1000 else None
+    return round(number * 1000) if abs(number) < LARGEST_US else None
 
 
 def ids(values: Sequence[Any]) -> Int:

@@ -97,6 +97,7 @@ def is_coarse(value: Any) -> bool:
 
 
 _BARE_NUMBER = re.compile(r"(?<=[:\[,])(\s*)-?(?:nan|inf(?:inity)?)(?=\s*[,}\]])", re.IGNORECASE)
+_ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
 _EVENTS = re.compile(r'"traceEvents"\s*:\s*\[')
 _SEPARATOR = re.compile(r"[\s,]*")
 
@@ -106,6 +107,8 @@ def _salvaged(content: bytes, damage: tuple[str, ...], path: Path) -> Decoded:
     found = list(damage)
     text, replaced = _text(content)
     found += replaced
+    if damage and not text.strip():
+        raise InputError(f"{damage[0]}; nothing can be read", file=path)
     start = _start_of_events(text, path)
     events: list[RawEvent] = []
     left_out = 0
@@ -131,16 +134,19 @@ def _text(content: bytes) -> tuple[str, list[str]]:
     if "\ufffd" in text:
         notes.append("bytes that are not UTF-8 are shown as \ufffd")
     text, count = _BARE_NUMBER.subn(r"\1null", text)
+    text = _ESCAPE.sub(lambda found: found[0] if found[1] else "\\\\", text)
     if count:
         notes.append(f"{count:,} values are not finite numbers and count as missing")
     return text, notes
 
 
 def _start_of_events(text: str, path: Path) -> int:
+    if not text.strip():
+        raise InputError("unpacks to nothing", file=path)
     if text.lstrip().startswith("["):
         return text.index("[") + 1
     if not text.lstrip().startswith("{"):
-        raise InputError("is not JSON; expected a torch.profiler trace (.json or .json.gz)", file=path)
+        raise InputError("holds no JSON object or list; expected a torch.profiler trace", file=path)
     found = _EVENTS.search(text)
     if found is None:
         raise InputError("holds no list `traceEvents`; expected a torch.profiler trace", file=path)
@@ -160,6 +166,7 @@ class _Scan:
             found = _SEPARATOR.match(self.text, self.at)
             self.at = found.end() if found else self.at
             if self.text.startswith("]", self.at):
+                self.end = "" if self._is_closed() else "the JSON ends early"
                 return
             if self.at >= len(self.text):
                 self.end = "the JSON ends early"
@@ -170,6 +177,9 @@ class _Scan:
                 self.end = self._why()
                 return
             yield value
+
+    def _is_closed(self) -> bool:
+        return self.text.rstrip().endswith("}") or not self.text.lstrip().startswith("{")
 
     def _why(self) -> str:
         tail = self.text.find("}", self.at) < 0 or self.text.rfind("]") < self.at

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.timeline.columns import codes, ids, nanoseconds, texts
+from workbench.timeline.columns import clock_of, codes, ids, nanoseconds, texts
 from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coarse
 from workbench.timeline.devices import device_labels, device_names
 from workbench.timeline.flaws import find_flaws
@@ -93,23 +93,24 @@ def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
     found = _work_events(groups, basis)
     if not found:
         raise InputError(_no_work(basis, groups), file=path)
-    raw, starts, lengths = _in_order(found)
+    clock = clock_of([event.ts for event in found])
+    raw, starts, lengths = _in_order(found, clock)
     if not raw:
         raise InputError("no event of its work has a valid time and duration", file=path)
     without_time = len(found) - len(raw)
     if basis == "cpu":
         raw, starts, lengths = _leaves(raw, starts, lengths)
-    origin = int(starts[0])
+    starts, origin = starts - starts[0], clock + int(starts[0])
     args = [event.args or _NO_ARGS for event in raw]
     correlation = ids([each.correlation for each in args])
-    launched = _launched(groups, correlation, starts, origin) if basis == "gpu" else starts - origin
+    launched = _launched(groups, correlation, starts, origin) if basis == "gpu" else starts
     name, names = codes(texts(event.name for event in raw))
     op, ops = _ops(groups, ids([each.external_id for each in args]), launched, origin)
     device, devices = codes(_devices(raw, args, basis))
     stream, streams = codes(zip(device.tolist(), _streams(raw, args), strict=True))
     work = Work(
-        start=starts - origin,
-        end=starts - origin + np.maximum(lengths, 0),
+        start=starts,
+        end=starts + np.maximum(lengths, 0),
         kind=_kinds(raw),
         name=name,
         device=device,
@@ -145,9 +146,9 @@ def _no_work(basis: Basis, groups: Groups) -> str:
     return f"holds no GPU events (category kernel, gpu_memcpy or gpu_memset){hint}"
 
 
-def _in_order(events: Sequence[RawEvent]) -> tuple[list[RawEvent], Int, Int]:
+def _in_order(events: Sequence[RawEvent], clock: int) -> tuple[list[RawEvent], Int, Int]:
     """The events that have a valid time and duration, sorted by start, with both in ns."""
-    starts, has_start = nanoseconds([event.ts for event in events])
+    starts, has_start = nanoseconds([event.ts for event in events], clock)
     lengths, has_length = nanoseconds([event.dur for event in events])
     order = np.argsort(starts, kind="stable")
     order = order[(has_start & has_length)[order]]
@@ -167,10 +168,10 @@ def _leaves(raw: Sequence[RawEvent], starts: Int, lengths: Int) -> tuple[list[Ra
 
 def _launched(groups: Groups, correlation: Int, starts: Int, origin: int) -> Int:
     calls = [event for event in _of(groups, LAUNCHES) if event.args]
-    times, valid = nanoseconds([event.ts for event in calls])
+    times, valid = nanoseconds([event.ts for event in calls], origin)
     keys = ids([event.args.correlation for event in calls if event.args])
     keep = valid & (keys >= 0)
-    return find_launches(correlation, starts - origin, keys[keep], times[keep] - origin)
+    return find_launches(correlation, starts, keys[keep], times[keep])
 
 
 def _graphs(groups: Groups) -> Int:
@@ -181,11 +182,11 @@ def _graphs(groups: Groups) -> Int:
 
 def _ops(groups: Groups, external: Int, launched: Int, origin: int) -> tuple[Int, list[str]]:
     calls = [event for event in _of(groups, OPS) if event.args]
-    starts, has_start = nanoseconds([event.ts for event in calls])
+    starts, has_start = nanoseconds([event.ts for event in calls], origin)
     lengths, has_length = nanoseconds([event.dur for event in calls])
     keys = ids([event.args.external_id for event in calls if event.args])
     keys[~(has_start & has_length)] = -1
-    op = find_ops(external, launched, keys, starts - origin, starts - origin + lengths)
+    op = find_ops(external, launched, keys, starts, starts + lengths)
     used, position = np.unique(op[op >= 0], return_inverse=True)
     name, names = codes(texts(calls[at].name for at in used.tolist()))
     found = np.full_like(op, -1)
@@ -213,10 +214,10 @@ def _kinds(raw: Sequence[RawEvent]) -> Int:
 
 def _annotations(groups: Groups, origin: int) -> tuple[Annotation, ...]:
     events = _of(groups, ANNOTATIONS)
-    starts, has_start = nanoseconds([event.ts for event in events])
+    starts, has_start = nanoseconds([event.ts for event in events], origin)
     lengths, has_length = nanoseconds([event.dur for event in events])
     valid = has_start & has_length & (lengths >= 0)
-    times = zip(starts - origin, starts - origin + lengths, strict=True)
+    times = zip(starts, starts + lengths, strict=True)
     found = [
         Annotation(
             name=str(event.name),
