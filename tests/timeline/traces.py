@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import cache
+
+from workbench.timeline.read import read_trace
+from workbench.timeline.rules import load_rules
+from workbench.timeline.summary import analyse, summarise
 
 GEMM = "nvjet_tst_64x64_64x16_2x1_2cta_v_bz_bias_TNT"
 NORM = (
@@ -55,6 +60,9 @@ def annotation(name, ts, dur, *, cat="user_annotation", **more):
     return on_cpu(name, ts, dur, cat=cat, **more)
 
 
+rules_of = cache(load_rules)
+
+
 def decode_events(routing="split", *, layers=4, steps=3, origin=1_000_000, gap=1.0, jitter=0.0):
     """Steps of eager decode: each kernel with its launch, each step in a ProfilerStep on the CPU, ahead of the GPU."""
     layer = (*BEFORE, *ROUTING[routing], *AFTER)
@@ -89,14 +97,8 @@ def summary_of(path, events, *, cpu=False, rules=None, **more):
 
 
 def summarised(path, *, cpu=False, rules=None):
-    from workbench.timeline.summary import summarise
-
     return summarise(analysed(path, cpu=cpu, rules=rules))
 
 
 def analysed(path, *, cpu=False, rules=None):
-    from workbench.timeline.read import read_trace
-    from workbench.timeline.rules import load_rules
-    from workbench.timeline.summary import analyse
-
-    return analyse(read_trace(path, cpu=cpu), load_rules(rules))
+    return analyse(read_trace(path, cpu=cpu), rules_of(rules))

@@ -15,6 +15,7 @@ from workbench.report.trace_diff import diff_classes_table, step_table
 from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
 from workbench.shipped import shipped_page
 from workbench.timeline.chrome import Arm
+from workbench.timeline.columns import text as writable
 from workbench.timeline.diff import compare
 from workbench.timeline.page import timeline_record
 from workbench.timeline.summary import Summary, summarise
@@ -55,9 +56,8 @@ def page_html(record: Mapping[str, Any]) -> str:
 def embedded(value: Any) -> str:
     """JSON that can stand in a <script> of an HTML page, whatever its strings hold."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    text = re.sub("[<>&\u2028\u2029]", lambda found: _ESCAPES[found[0]], text)
-    # Half of a surrogate pair is no character and has no UTF-8.
-    return text.encode("utf-8", "replace").decode()
+    # A file's name can hold half of a surrogate pair, which has no UTF-8.
+    return writable(re.sub("[<>&\u2028\u2029]", lambda found: _ESCAPES[found[0]], text))
 
 
 def _hash_of(tag: str, template: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from workbench.errors import InputError
+from workbench.timeline.columns import text
 from workbench.timeline.decode import Details, RawEvent
 from workbench.timeline.rules import CLASSES
 from workbench.timeline.steps import Step
@@ -56,7 +57,7 @@ def arm_of(name: str, analysis: Analysis, step: int | None = None) -> Arm:
     Raises:
         InputError: the trace has no such step.
     """
-    steps = analysis.steps.steps
+    name, steps = text(name), analysis.steps.steps
     if step is None:
         return Arm(name, analysis, steps)
     if not 0 <= step < len(steps):

@@ -57,4 +57,9 @@ def codes(values: Iterable[Any]) -> tuple[Int, list[Any]]:
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Names, whatever the file has there."""
-    return [each if type(each) is str else str(each) for each in values]
+    return [each if type(each) is str and each.isascii() else text(each) for each in values]
+
+
+def text(value: Any) -> str:
+    """A name that can be written again: half of a surrogate pair, which JSON can spell, is no character."""
+    return str(value).encode("utf-8", "replace").decode()

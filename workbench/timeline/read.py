@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.errors import InputError
-from workbench.timeline.columns import clock_of, codes, ids, nanoseconds, texts
+from workbench.timeline.columns import clock_of, codes, ids, nanoseconds, text, texts
 from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coarse
 from workbench.timeline.devices import device_labels, device_names
 from workbench.timeline.flaws import find_flaws
@@ -92,7 +92,7 @@ def _work_events(groups: Groups, basis: Basis) -> list[RawEvent]:
 def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
     found = _work_events(groups, basis)
     if not found:
-        raise InputError(_no_work(basis, groups), file=path)
+        raise InputError("; ".join((_no_work(basis, groups), *decoded.damage)), file=path)
     clock = clock_of([event.ts for event in found])
     raw, starts, lengths = _in_order(found, clock)
     if not raw:
@@ -220,7 +220,7 @@ def _annotations(groups: Groups, origin: int) -> tuple[Annotation, ...]:
     times = zip(starts, starts + lengths, strict=True)
     found = [
         Annotation(
-            name=str(event.name),
+            name=text(event.name),
             start=int(start),
             end=int(end),
             on_gpu=str(event.cat).lower() == "gpu_user_annotation",
