@@ -6,11 +6,10 @@ import json
 import types
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
-    from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 KeyPath = tuple[str | int, ...]
 
@@ -110,7 +109,5 @@ def _branches(annotation: Any) -> list[Any]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    from pydantic import BaseModel
-
     branches = _branches(annotation)
     return [each for each in branches if isinstance(each, type) and issubclass(each, BaseModel)]

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML, MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, NodeEvent
@@ -22,12 +23,9 @@ from ruamel.yaml.reader import ReaderError
 from workbench._complaints import KeyPath, complaints, shown, suggestion
 from workbench.errors import InputError
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
 __all__ = ["KeyPath", "YamlSource", "brief", "dotted", "read_yaml", "shown", "suggestion", "validate"]
 
-M = TypeVar("M", bound="BaseModel")
+M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000
@@ -257,9 +255,6 @@ def validate(model: type[M], source: YamlSource) -> M:
     Raises:
         InputError: the first thing (by line) that the model does not allow, with file, line and key.
     """
-    # Late, since a reader of YAML that is trusted needs no pydantic.
-    from pydantic import ValidationError
-
     try:
         # Strict Python mode refuses a list for a tuple and a string for an enum; strict JSON mode takes them.
         return model.model_validate_json(json.dumps(source.data), strict=True)

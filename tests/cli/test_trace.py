@@ -152,7 +152,7 @@ def test_terminal_codes_in_a_name_do_not_reach_the_terminal(run, tmp_path):
     assert "[red]" in out
 
 
-def test_reading_a_trace_imports_neither_torch_nor_pandas(split):
+def test_reading_a_trace_imports_neither_torch_nor_triton(split):
     import os
     import subprocess
     import sys
@@ -160,7 +160,7 @@ def test_reading_a_trace_imports_neither_torch_nor_pandas(split):
     code = (
         "import sys; from workbench.cli.main import main\n"
         f"try: main(['trace', 'summary', {str(split)!r}, '--json'])\n"
-        "except SystemExit: print(sorted({'torch', 'pandas', 'pydantic'} & sys.modules.keys()), file=sys.stderr)\n"
+        "except SystemExit: print(sorted({'torch', 'triton', 'pandas'} & sys.modules.keys()), file=sys.stderr)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

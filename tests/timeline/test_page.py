@@ -84,10 +84,9 @@ def state(browser):
 
 def focus(browser):
     browser.evaluate("document.getElementById('timeline').focus()")
-    found = browser.evaluate(
+    return browser.evaluate(
         "(({x, y, width}) => [x, y, width])(document.getElementById('timeline').getBoundingClientRect())"
     )
-    return found
 
 
 def is_quiet(browser):
@@ -188,7 +187,7 @@ def test_a_kernel_under_the_pointer_or_chosen_by_key_is_described(chromium, page
         "rms_norm_kernel",
         "norm",
         "3 µs",
-        "grid 888 × 1 × 1",
+        "grid 888 \u00d7 1 \u00d7 1",
         "registers per thread 44",
         "layer 0",
         "split",

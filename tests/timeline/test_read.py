@@ -123,7 +123,7 @@ def test_odd_events_make_the_figures_unreliable_not_wrong(path, event, reason):
 @pytest.mark.parametrize("origin", [0, 1_700_000_000_000_000, 1_700_000_000_000_000_000])
 def test_nanoseconds_survive_whatever_the_clock_shows(path, origin):
     events = ",".join(
-        f'{{"ph":"X","cat":"kernel","name":"gemm","pid":0,"tid":7,"ts":{origin + i // 1000}.{i % 1000:03d},"dur":0.101}}'
+        f'{{"ph":"X","cat":"kernel","name":"gemm","pid":0,"ts":{origin + i // 1000}.{i % 1000:03d},"dur":0.101}}'
         for i in (0, 207, 413, 1619)
     )
     found = reading(path, f'{{"traceEvents":[{events}]}}'.encode())
