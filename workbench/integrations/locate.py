@@ -123,7 +123,7 @@ def locate(
     places, table = _LOADERS[engine.name](engine, name, surroundings)
     capability = device.compute_capability if device else None
     row = table.row_for(tokens) if table else None
-    config = engine.default_config(problem, tokens, device) if device else None
+    default = engine.default_config(problem, tokens, device) if device else None
     answer = EngineAnswer(
         engine=engine,
         device_name=device_name,
@@ -133,7 +133,7 @@ def locate(
         places=places,
         table=table,
         row=row,
-        config=config if table is None or row is None else dict(table.rows[row]),
+        config=default if table is None or row is None else dict(table.rows[row]),
         reading=reading(engine.name, str(problem["dtype"]), capability, tokens),
         notes=(),
     )

@@ -45,8 +45,8 @@ class RawTable:
         """
         if self.name.startswith("E=") or "device_name=" in self.name:
             return self.name.startswith("E=")
-        rows = self.content.values() if isinstance(self.content, dict) else ()
-        return any(isinstance(row, dict) and "BLOCK_SIZE_M" in row for row in rows)
+        rows = self.content.items() if isinstance(self.content, dict) else ()
+        return any(key.isdecimal() and isinstance(row, dict) and "BLOCK_SIZE_M" in row for key, row in rows)
 
 
 def read_tables(path: Path, *packages: str) -> tuple[RawTable, ...]:

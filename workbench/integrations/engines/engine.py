@@ -128,8 +128,14 @@ class Engine(ABC):
         """Where a file tuned with a Triton version lies below the folder that a user points the engine to."""
 
     @abstractmethod
-    def default_config(self, problem: Problem, tokens: int, device: Device) -> Config:
-        """What the engine runs with where it finds no table: its heuristic, in our own words."""
+    def default_config(self, problem: Problem, tokens: int, device: Device | None) -> Config:
+        """What the engine runs with where it finds no table: its heuristic, in our own words.
+
+        Args:
+            problem: the problem.
+            tokens: in the batch.
+            device: the GPU; None where it has the usual shared memory or none is known.
+        """
 
     def row(self, problem: Problem, config: Config) -> Config:
         """A tuned config as a row of this engine's table."""

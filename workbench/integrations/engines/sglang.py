@@ -81,14 +81,14 @@ class SGLang(Engine):
             raise InputError(f"{triton[:40]!r} is no version of Triton; {self.title} files tables under it")
         return PurePosixPath("configs", f"triton_{version[0].replace('.', '_')}")
 
-    def default_config(self, problem: Problem, tokens: int, device: Device) -> Config:
+    def default_config(self, problem: Problem, tokens: int, device: Device | None) -> Config:
         """`get_default_config`, on CUDA."""
         few = tokens <= int(problem["num_experts"])
         if problem["dtype"] != "fp8_w8a8":
             return _tiles(16, 32, 64, 1) if few else _tiles(64, 64, 32, 8)
         if (block := block_shape(problem)) is not None:
             return _tiles(64, block[0], block[1], 32)
-        if device.shared_bytes_per_block < _LOW_SHARED_BYTES:
+        if device is not None and device.shared_bytes_per_block < _LOW_SHARED_BYTES:
             return _tiles(32, 64, 256, 1, stages=4) if few else _tiles(64, 128, 256, 64, stages=2)
         return _tiles(64, 128, 128, 1, stages=4) if few else _tiles(128, 256, 128, 32, warps=8, stages=4)
 

@@ -68,7 +68,7 @@ class VLLM(Engine):
         """The kernel for grouped four-bit weights takes SPLIT_K from the row; for all others vLLM sets it to 1."""
         return {**config, "SPLIT_K": 1} if _is_grouped_int4(problem) else config
 
-    def default_config(self, problem: Problem, tokens: int, device: Device) -> Config:
+    def default_config(self, problem: Problem, tokens: int, device: Device | None) -> Config:
         """`get_default_config`, on CUDA.
 
         For grouped four-bit weights it gives BLOCK_SIZE_M only, and vLLM completes a row without BLOCK_SIZE_N and
