@@ -65,7 +65,7 @@ def _ladder(table: Checked) -> Iterator[Finding]:
         what = f"stops at {ordered[-1]}: every larger batch, as in prefill, gets that row"
         yield table.finding("warning", "sparse", what, str(ordered[-1]))
     for low, high in pairwise(ordered):
-        if high > WIDEST_GAP * max(low, 1):
+        if low < LADDER[-1] and high > WIDEST_GAP * max(low, 1):
             yield table.finding("warning", "sparse", f"nothing lies between {low} and {high}", str(low))
 
 
