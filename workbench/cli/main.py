@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from workbench import __version__
-from workbench.cli import devices, doctor, explain, show, sweep, trace
+from workbench.cli import devices, doctor, explain, export, import_tables, lint, show, sweep, trace
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
@@ -22,8 +22,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (sweep.sweep, show.show, explain.explain, devices.devices, doctor.doctor):
+for command in (
+    sweep.sweep,
+    show.show,
+    explain.explain,
+    export.export,
+    lint.lint,
+    devices.devices,
+    doctor.doctor,
+):
     app.command()(command)
+app.command("import")(import_tables.import_tables)
 app.add_typer(trace.trace)
 
 
