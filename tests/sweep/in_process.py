@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from moe_kernels.tuned import parse
 from workbench.executors.pool import _attempt
 from workbench.sweep.plan import make_plans
+from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, Resources
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
@@ -139,7 +140,10 @@ class Bench:
 
     def plan(self, *, trials=None, jobs=1, evidence=Evidence.MODELLED):
         (plan,) = make_plans(load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs)
-        return replace(plan, evidence=evidence)
+        if evidence is not Evidence.MEASURED:
+            return plan
+        distributions = routing_distributions(plan.loaded, plan.kernel)
+        return replace(plan, evidence=evidence, distributions=distributions)
 
     def run(self, *, fresh=False, killed_after=None, **more):
         self.told = Told(killed_after)

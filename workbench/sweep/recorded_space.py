@@ -31,7 +31,9 @@ def recorded_space(loaded: LoadedSpec, family: Family) -> Space:
 def _allowed(loaded: LoadedSpec, problem: Problem, table: ConfigTable) -> ConfigTable:
     for index, constraint in enumerate(loaded.constraints):
         columns = {name: table.column(name) for name in table.names if name in constraint.names}
-        fixed = {name: np.full(len(table), value) for name, value in problem.items() if name in constraint.names}
+        fixed = {
+            name: np.full(len(table), value) for name, value in problem.items() if name in constraint.names
+        }
         with loaded.located("constraints", index):
             table = ConfigTable(table.levels, table.codes[holds(constraint, {**columns, **fixed})])
     return table

@@ -97,7 +97,9 @@ def _inputs(evidence: Evidence, pool: Pool) -> Inputs:
     resources = evidence.resources.coordinates(pool.x, pool.rows)
     groups = evidence.coordinates.num_groups + np.arange(resources.shape[1])
     x_groups = np.concatenate([evidence.coordinates.groups, groups])
-    return Inputs(np.concatenate([pool.x, resources], axis=1), x_groups, pool.features, evidence.feature_groups)
+    return Inputs(
+        np.concatenate([pool.x, resources], axis=1), x_groups, pool.features, evidence.feature_groups
+    )
 
 
 def _fitted(observed: Observed, prior: Prior, start: Floats | None) -> Floats:

@@ -33,9 +33,7 @@ class MainEffects:
 
     def of_rows(self, rows: NDArray[np.int64]) -> Matrix:
         """[rows, features] of some configs of the table."""
-        columns = [
-            values[self._table.codes[rows, column]] for column, values in enumerate(self._by_level)
-        ]
+        columns = [values[self._table.codes[rows, column]] for column, values in enumerate(self._by_level)]
         return np.concatenate(columns, axis=1).astype(np.float32)
 
 

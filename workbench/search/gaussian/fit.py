@@ -8,7 +8,6 @@ Formulas: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
