@@ -96,6 +96,11 @@ class Auto(Strategy):
         return sum(self._axis_distance(axis, one.get(axis), other.get(axis)) for axis in different)
 
     def _axis_distance(self, axis: str, one: object, other: object) -> float:
-        if axis == self.task.ladder and isinstance(one, int) and isinstance(other, int) and min(one, other) > 0:
+        if (
+            axis == self.task.ladder
+            and isinstance(one, int)
+            and isinstance(other, int)
+            and min(one, other) > 0
+        ):
             return abs(math.log2(one / other))
         return OTHER_AXIS

@@ -1,4 +1,4 @@
-"""Main effects: a smooth function of each parameter alone, summed, which says something of configs far from any tried."""
+"""Main effects: a smooth function of each parameter alone; their sum reaches configs far from any that was tried."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ class MainEffects:
 
     def of_rows(self, rows: NDArray[np.int64]) -> Matrix:
         """[rows, features] of some configs of the table."""
-        columns = [
-            values[self._table.codes[rows, column]] for column, values in enumerate(self._by_level)
-        ]
+        columns = [values[self._table.codes[rows, column]] for column, values in enumerate(self._by_level)]
         return np.concatenate(columns, axis=1).astype(np.float32)
 
 

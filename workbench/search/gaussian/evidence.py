@@ -75,7 +75,9 @@ class Evidence:
     @property
     def feature_groups(self) -> NDArray[np.intp]:
         """[features], the group of each: the main effects share the first."""
-        return np.concatenate([np.zeros(self._effects.width, dtype=np.intp), 1 + np.arange(self.num_predictors)])
+        return np.concatenate(
+            [np.zeros(self._effects.width, dtype=np.intp), 1 + np.arange(self.num_predictors)]
+        )
 
 
 def _standardised(prior: NDArray[np.float64] | None) -> Matrix | None:

@@ -8,7 +8,6 @@ Formulas: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,8 +109,8 @@ class Observed:
 
     def take(self, kept: NDArray[np.int64]) -> Observed:
         """Some of the observations."""
-        block = np.ix_(kept, kept)
-        return Observed(self.squares[:, *block], self.outer[:, *block], self.target[kept])
+        one, other = np.ix_(kept, kept)
+        return Observed(self.squares[:, one, other], self.outer[:, one, other], self.target[kept])
 
 
 def covariance(theta: Floats, observed: Observed) -> Floats:

@@ -48,7 +48,9 @@ class Lesson:
         found = [table.find(row.config) for row in rows]
         self._exact = {place: value for place, value in zip(found, target, strict=True) if place is not None}
         kept = _sample(target)
-        self._inputs = self._seen_by_process(self._coordinates.of_configs([rows[index].config for index in kept]))
+        self._inputs = self._seen_by_process(
+            self._coordinates.of_configs([rows[index].config for index in kept])
+        )
         self._observed = Observed.of(self._inputs, target[kept])
         prior = Prior.of(self._coordinates.num_groups, 0)
         self.theta = fit(self._observed, prior, prior.mean, ITERATIONS)
@@ -88,4 +90,5 @@ def _sample(target: Floats) -> NDArray[np.int64]:
         return order
     half = MOST_TIMED // 2
     rest = np.linspace(half, len(order) - 1, MOST_TIMED - half).astype(np.int64)
-    return order[np.concatenate([np.arange(half), rest])]
+    sample: NDArray[np.int64] = order[np.concatenate([np.arange(half), rest])]
+    return sample

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.search.gaussian.belief import Belief, most_telling
 from workbench.search.gaussian.coordinates import Floats

@@ -43,9 +43,7 @@ def _crowding(table: ConfigTable, pool: NDArray[np.int64], taken: Sequence[int])
     return crowding
 
 
-def _distance(
-    table: ConfigTable, pool: NDArray[np.int64], taken: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _distance(table: ConfigTable, pool: NDArray[np.int64], taken: NDArray[np.int64]) -> NDArray[np.float64]:
     """Distance to the nearest taken config, each parameter by the rank of its level between 0 and 1."""
     squares = np.zeros((len(pool), len(taken)))
     for column, levels in enumerate(table.levels.values()):
