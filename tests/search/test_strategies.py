@@ -114,7 +114,9 @@ def test_what_is_foreseen_holds_what_is_proposed_next_and_proposes_nothing(name,
 
 
 def test_optuna_finds_a_good_config_where_most_of_the_product_is_illegal(helpers):
-    sparse = helpers.table(allowed=lambda config: config["block_m"] * config["num_warps"] == 192 and config["block_n"] < 64)
+    sparse = helpers.table(
+        allowed=lambda config: config["block_m"] * config["num_warps"] == 192 and config["block_n"] < 64
+    )
     times = helpers.times(sparse)
     order = helpers.drive(STRATEGIES["optuna"](helpers.task([sparse])), 0, times, len(sparse))
     assert sorted(order) == list(range(len(sparse)))

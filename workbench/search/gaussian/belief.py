@@ -49,6 +49,7 @@ class Belief:
         observed = Observed.of(inputs, target)
         self.theta = _fitted(observed, _prior(evidence, inputs, target), start)
         self._posterior = Posterior(self.theta, candidates)
+        self._waiting: list[int] = []
         self._posterior.condition(inputs, observed)
 
     def is_stale(self, num_told: int) -> bool:
@@ -62,12 +63,14 @@ class Belief:
         places = self._pool.places([row])
         if places is None:
             return False
-        self._posterior.extend(int(places[0]))
+        self._waiting.append(int(places[0]))
         self._order.append(row)
         return True
 
     def scores(self, times: Mapping[int, float | None]) -> Floats:
         """[candidates], the logarithm of the expected improvement of the target."""
+        while self._waiting:
+            self._posterior.extend(self._waiting.pop(0))
         told = np.asarray([row in times for row in self._order], dtype=bool)
         target = np.full(len(told), np.nan)
         target[told] = compress([times[row] for row in self._order if row in times])
