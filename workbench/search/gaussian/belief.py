@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from workbench.search.gaussian.acquisition import expected_improvement
-from workbench.search.gaussian.coordinates import Floats
+from workbench.search.gaussian.coordinates import Floats, Matrix
 from workbench.search.gaussian.evidence import Evidence
 from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
 from workbench.search.gaussian.pool import Pool
@@ -16,11 +16,12 @@ from workbench.search.gaussian.target import compress
 
 ITERATIONS = 15
 # It is fitted anew for each result at first, and then each time the results have grown by this share.
-DENSE, FEWEST_NEW, GROWTH = 48, 4, 1 / 16
+DENSE, FEWEST_NEW, GROWTH = 64, 4, 1 / 16
 # Most results that are modelled, and most that the hyper-parameters are fitted to.
 MOST_OBSERVED, MOST_FITTED = 800, 200
 # How far the prior of the length scales moves to those of the landscapes searched elsewhere.
 TRUST_IN_LENGTHS = 0.5
+LEAST_SPREAD = 1e-9
 
 
 class Belief:
@@ -44,9 +45,11 @@ class Belief:
         assert places is not None
         candidates = _inputs(evidence, pool)
         inputs = candidates.take(places)
-        observed = Observed.of(inputs, compress([evidence.times[row] for row in told]))
-        self.theta = _fitted(observed, prior_of(evidence, candidates.num_groups), start)
+        target = compress([evidence.times[row] for row in told])
+        observed = Observed.of(inputs, target)
+        self.theta = _fitted(observed, _prior(evidence, inputs, target), start)
         self._posterior = Posterior(self.theta, candidates)
+        self._waiting: list[int] = []
         self._posterior.condition(inputs, observed)
 
     def is_stale(self, num_told: int) -> bool:
@@ -60,12 +63,14 @@ class Belief:
         places = self._pool.places([row])
         if places is None:
             return False
-        self._posterior.extend(int(places[0]))
+        self._waiting.append(int(places[0]))
         self._order.append(row)
         return True
 
     def scores(self, times: Mapping[int, float | None]) -> Floats:
         """[candidates], the logarithm of the expected improvement of the target."""
+        while self._waiting:
+            self._posterior.extend(self._waiting.pop(0))
         told = np.asarray([row in times for row in self._order], dtype=bool)
         target = np.full(len(told), np.nan)
         target[told] = compress([times[row] for row in self._order if row in times])
@@ -82,14 +87,23 @@ def most_telling(times: Mapping[int, float | None]) -> list[int]:
     return [row for row in times if row in kept]
 
 
-def prior_of(evidence: Evidence, num_groups: int) -> Prior:
-    """The prior of the hyper-parameters; what mattered elsewhere is likelier to matter here."""
-    prior = Prior.of(num_groups, evidence.num_predictors)
-    lengths = [lesson.theta[: evidence.coordinates.num_groups] for lesson in evidence.landscapes]
-    if lengths:
-        there = np.mean(lengths, axis=0)
-        prior.mean[: len(there)] += TRUST_IN_LENGTHS * (there - prior.mean[: len(there)])
+def _prior(evidence: Evidence, inputs: Inputs, target: Floats) -> Prior:
+    """The prior of the hyper-parameters: what mattered elsewhere matters here as far as the two landscapes agree."""
+    prior = Prior.of(inputs.num_groups, evidence.num_predictors)
+    usual = prior.mean[: evidence.coordinates.num_groups].copy()
+    for index, lesson in enumerate(evidence.landscapes):
+        assert lesson.theta is not None
+        feature = inputs.f[:, inputs.f_groups == 1 + index][:, 0]
+        trust = TRUST_IN_LENGTHS * _agreement(feature, target) / len(evidence.landscapes)
+        prior.mean[: len(usual)] += trust * (lesson.theta[: len(usual)] - usual)
     return prior
+
+
+def _agreement(feature: Matrix, target: Floats) -> float:
+    """Their correlation, 0 where it is negative or where one of them is constant."""
+    if feature.std() < LEAST_SPREAD or target.std() < LEAST_SPREAD:
+        return 0.0
+    return max(0.0, float(np.corrcoef(feature, target)[0, 1]))
 
 
 def _inputs(evidence: Evidence, pool: Pool) -> Inputs:

@@ -1,4 +1,4 @@
-"""Main effects: a smooth function of each parameter alone, summed, which says something of configs far from any tried."""
+"""Main effects: a smooth function of each parameter alone; their sum reaches configs far from any that was tried."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ class Observed:
 
     def take(self, kept: NDArray[np.int64]) -> Observed:
         """Some of the observations."""
-        block = np.ix_(kept, kept)
-        return Observed(self.squares[:, *block], self.outer[:, *block], self.target[kept])
+        one, other = np.ix_(kept, kept)
+        return Observed(self.squares[:, one, other], self.outer[:, one, other], self.target[kept])
 
 
 def covariance(theta: Floats, observed: Observed) -> Floats:

@@ -90,4 +90,5 @@ def _sample(target: Floats) -> NDArray[np.int64]:
         return order
     half = MOST_TIMED // 2
     rest = np.linspace(half, len(order) - 1, MOST_TIMED - half).astype(np.int64)
-    return order[np.concatenate([np.arange(half), rest])]
+    sample: NDArray[np.int64] = order[np.concatenate([np.arange(half), rest])]
+    return sample

@@ -43,7 +43,8 @@ class Neighbours:
         sorted_keys, order = self._index
         keys = self._keys(codes)
         places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-        return order[places[sorted_keys[places] == keys]]
+        found: Rows = order[places[sorted_keys[places] == keys]]
+        return found
 
     def _keys(self, codes: NDArray[Any]) -> NDArray[np.int64]:
         keys = np.zeros(len(codes), dtype=np.int64)

@@ -34,7 +34,7 @@ class Posterior:
         """Conditions on several configs at once, instead of any before; `observed` is made of `inputs`."""
         from scipy.linalg import solve_triangular
 
-        self._factor = np.linalg.cholesky(covariance(self._theta, observed))
+        self._factor = np.asarray(np.linalg.cholesky(covariance(self._theta, observed)), dtype=np.float64)
         across = self._across(inputs.x * self._scale, inputs.f * self._weight)
         factor = self._factor.astype(np.float32)
         rows = solve_triangular(factor, across, lower=True, check_finite=False, overwrite_b=True)

@@ -92,11 +92,12 @@ class ProblemSearch:
     def foresee(self, count: int) -> list[int]:
         """Configs likely to be proposed next."""
         planned = [row for row in self._planned or () if not self._seen[row]]
-        if len(planned) >= count or self._belief is None:
+        if len(planned) >= count or self._seen.all() or not self.evidence.times:
             return planned[:count]
-        scores = np.where(self._seen[self._belief.rows], -np.inf, self._belief.scores(self.evidence.times))
+        belief = self._current_belief()
+        scores = np.where(self._seen[belief.rows], -np.inf, belief.scores(self.evidence.times))
         best = np.argsort(-scores, kind="stable")[: count + len(planned)]
-        likely = self._belief.rows[best[np.isfinite(scores[best])]].tolist()
+        likely = belief.rows[best[np.isfinite(scores[best])]].tolist()
         return list(dict.fromkeys([*planned, *likely]))[:count]
 
     def _next_planned(self) -> int | None:
@@ -106,12 +107,15 @@ class ProblemSearch:
         return None
 
     def _most_promising(self) -> int:
+        belief = self._current_belief()
+        scores = belief.scores(self.evidence.times) + 1e-9 * self._rng.random(len(belief.rows))
+        scores[self._seen[belief.rows]] = -np.inf
+        return int(belief.rows[np.argmax(scores)])
+
+    def _current_belief(self) -> Belief:
         if self._belief is None or self._belief.is_stale(len(self.evidence.times)):
             self._belief = self._fitted()
-        scores = self._belief.scores(self.evidence.times)
-        scores += 1e-9 * self._rng.random(len(scores))
-        scores[self._seen[self._belief.rows]] = -np.inf
-        return int(self._belief.rows[np.argmax(scores)])
+        return self._belief
 
     def _fitted(self) -> Belief:
         told = most_telling(self.evidence.times)

@@ -39,7 +39,9 @@ class Resources:
             coordinates: [rows, coordinates] of these configs.
             rows: their rows in the table; those that were compiled are what the others are estimated from.
         """
-        known_at = [place for place, row in enumerate(rows.tolist()) if row in self._known]
+        known_at = (
+            np.flatnonzero(np.isin(rows, list(self._known))) if self._known else np.zeros(0, dtype=np.intp)
+        )
         if len(known_at) < LEAST_KNOWN:
             return np.zeros((len(rows), 0), dtype=np.float32)
         values = np.asarray([self._known[int(rows[place])] for place in known_at])
