@@ -50,8 +50,12 @@ class Auto(Strategy):
         self._search(problem).evidence.resources.add(config, known)
 
     def foresee(self, problem: int, count: int) -> Sequence[int]:
-        """The planned configs, then the most promising now."""
-        return self._begun(problem).foresee(count)
+        """The planned configs, then the most promising now; none of a problem whose turn has not come.
+
+        What it would begin with follows from what the problems before it teach.
+        """
+        is_next = all(other in self._searches for other in range(problem))
+        return self._begun(problem).foresee(count) if is_next else ()
 
     def _begun(self, problem: int) -> ProblemSearch:
         search = self._search(problem)

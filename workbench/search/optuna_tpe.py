@@ -17,7 +17,7 @@ from workbench.errors import InputError
 from workbench.search.strategy import SearchTask, Strategy
 
 # Misses in a row before a config is drawn at random.
-MOST_MISSES = 10
+MOST_MISSES = 20
 # Most winners from elsewhere that are tried first.
 MOST_ENQUEUED = 4
 

@@ -27,7 +27,7 @@ class Resources:
         """Takes note of one config."""
         modelled = known.modelled_us if known.modelled_us and known.modelled_us > 0 else np.nan
         raw = (known.registers, known.spill_bytes, known.shared_bytes, known.blocks_per_sm, known.waves)
-        logs = [float(np.log1p(max(0.0, value))) for value in raw]
+        logs = [np.nan if value is None else float(np.log1p(max(0.0, value))) for value in raw]
         self._known[row] = [
             value if np.isfinite(value) else np.nan for value in (*logs, float(np.log(modelled)))
         ]
