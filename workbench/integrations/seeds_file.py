@@ -12,7 +12,7 @@ tables leave the hidden size and the experts a token open.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,8 +131,3 @@ def _fields(seed: Seed) -> dict[str, Any]:
         "problem": dict(seed.problem),
         "config": dict(seed.config),
     }
-
-
-def devices_of(seeds: Sequence[Seed]) -> tuple[str, ...]:
-    """The devices that seeds were chosen for."""
-    return tuple(dict.fromkeys(seed.device for seed in seeds))
