@@ -12,7 +12,7 @@ from workbench.cli import main as cli
 from workbench.errors import GateError, InputError, NothingValidError, WorkerError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sweep", "show", "explain", "devices", "doctor")
+COMMANDS = ("sweep", "show", "explain", "devices", "doctor", "trace")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 from workbench.report import progress as progressing
 from workbench.report.progress import SweepProgress
 from workbench.sweep.evaluate import Workload
+from workbench.sweep.rows import Stage
 from workbench.sweep.run import run_sweep
 
 
@@ -36,8 +37,8 @@ def run(bench, **more):
 def test_the_start_says_what_will_be_done_and_that_nothing_will_be_timed(bench, lines):
     run(bench, jobs=2)
     first, second, third, *_ = lines()
-    assert first.startswith("double for NVIDIA B200 (sm_100), modelled")
-    assert "nothing will be timed" in first
+    assert first.startswith("double for NVIDIA B200, modelled")
+    assert "nothing is timed" in first
     assert second == "6 trials on 2 problems; 2 compiling workers"
     assert third.startswith("journal: ")
 
@@ -70,10 +71,10 @@ def test_a_plain_line_comes_at_most_every_ten_seconds_with_an_estimate(bench, cl
     lines()
     for _ in range(50):
         clock.seconds += 0.5
-        workload.finish()
+        workload.finish(Stage.COMPILE)
     assert lines() == [
-        " 20% done, about 40 s left; 0/100 trials known, 0 not valid",
-        " 40% done, about 30 s left; 0/100 trials known, 0 not valid",
+        " 20% done, about 40 s left; compile: 0/100 trials known, 0 not valid",
+        " 40% done, about 30 s left; compile: 0/100 trials known, 0 not valid",
     ]
 
 
@@ -81,8 +82,8 @@ def test_an_early_estimate_is_not_told(bench, clock, lines):
     workload = watched(bench.plan(), 0, 100)
     lines()
     clock.seconds = 30.0
-    workload.finish()
-    assert lines() == ["  1% done; 0/100 trials known, 0 not valid"]
+    workload.finish(Stage.COMPILE)
+    assert lines() == ["  1% done; compile: 0/100 trials known, 0 not valid"]
 
 
 def test_a_terminal_gets_a_bar_and_an_end(bench, monkeypatch, capsys):

@@ -11,8 +11,8 @@ from workbench.report.sweep import (
     problem_label,
     sweep_record,
     sweep_report,
-    sweep_tables,
 )
+from workbench.report.sweep_tables import sweep_tables
 from workbench.report.table import print_json
 from workbench.sweep.publish import NOT_TIMED
 from workbench.sweep.rows import Evidence

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from moe_kernels.tuned import parse
 from workbench.executors.pool import _attempt
 from workbench.sweep.plan import make_plans
+from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, Resources
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
@@ -19,6 +20,7 @@ kernel: tests.sweep.toy_kernels:DOUBLE
 device: b200
 problems: {width: 8, tokens: [1, 8]}
 space: {block: [1, 2, 4]}
+search: {strategy: exhaustive}
 """
 
 
@@ -38,6 +40,9 @@ class InProcessPool:
     jobs: int
     timeout_s: float
     environment: dict = field(default_factory=dict)
+
+    def renew(self):
+        pass
 
     def __enter__(self):
         return self
@@ -116,7 +121,7 @@ class Bench:
         self.cycles = lambda config: 40_000 // config["block"]
         self.verdict = lambda config: None
         monkeypatch.setattr(
-            "workbench.sweep.run.WorkerPool",
+            "workbench.sweep.evaluators.WorkerPool",
             lambda jobs, **more: InProcessPool(self.answers, jobs, **more),
         )
 
@@ -135,7 +140,10 @@ class Bench:
 
     def plan(self, *, trials=None, jobs=1, evidence=Evidence.MODELLED):
         (plan,) = make_plans(load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs)
-        return replace(plan, evidence=evidence)
+        if evidence is not Evidence.MEASURED:
+            return plan
+        distributions = routing_distributions(plan.loaded, plan.kernel)
+        return replace(plan, evidence=evidence, distributions=distributions)
 
     def run(self, *, fresh=False, killed_after=None, **more):
         self.told = Told(killed_after)

@@ -58,15 +58,15 @@ def lines(path):
 
 def test_trials_come_back_as_they_were(folder):
     with journal(folder) as first:
-        first.record(OK)
-        first.record(FAILED)
+        first.record([OK])
+        first.record([FAILED])
     with journal(folder) as again:
         assert again.trials == {"one": OK, "two": FAILED}
 
 
 def test_a_trial_is_one_line_with_the_fields_that_readers_count_on(folder):
     with journal(folder) as open_journal:
-        open_journal.record(FAILED)
+        open_journal.record([FAILED])
         assert len(lines(folder / "trials.jsonl")) == 1
     row = json.loads(lines(folder / "trials.jsonl")[0])
     assert (row["stage"], row["status"]) == ("screen", "pruned")
@@ -106,12 +106,12 @@ def test_the_first_start_stays_the_start(folder):
 @pytest.mark.parametrize("half", ['{"trial": "th', "{", json.dumps({"trial": "whole"}), "\x00\x00"])
 def test_a_half_written_last_line_is_dropped(folder, half):
     with journal(folder) as first:
-        first.record(OK)
+        first.record([OK])
     with (folder / "trials.jsonl").open("a") as file:
         file.write(half)
     with journal(folder) as again:
         assert again.trials == {"one": OK}
-        again.record(FAILED)
+        again.record([FAILED])
     assert [trial.trial for trial in read_trials(folder / "trials.jsonl")] == ["one", "two"]
 
 
@@ -130,7 +130,7 @@ def test_a_journal_that_is_one_half_line_is_empty(folder):
 def test_a_damaged_line_in_the_middle_is_named(folder, name, damage):
     with journal(folder) as first:
         for trial in (OK, FAILED):
-            first.record(trial)
+            first.record([trial])
             first.record_final(Final((trial,), 0.0))
     path = folder / name
     one, two = path.read_bytes().splitlines()
@@ -154,11 +154,11 @@ def test_after_an_error_the_lock_is_free_again(folder):
 
 def test_fresh_puts_the_old_journal_aside_and_loses_nothing(folder):
     with journal(folder) as first:
-        first.record(OK)
+        first.record([OK])
     for count in (1, 2):
         with journal(folder, fresh=True) as again:
             assert again.trials == {}
-            again.record(FAILED)
+            again.record([FAILED])
         asides = sorted(folder.parent.glob("toy-0123.before-*"))
         assert len(asides) == count
     assert [trial.trial for trial in read_trials(asides[0] / "trials.jsonl")] == ["one"]
@@ -207,7 +207,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(folder, holder):
     holder.kill()
     holder.wait()
     with journal(folder) as mine:
-        mine.record(OK)
+        mine.record([OK])
 
 
 def test_two_journals_in_one_process_exclude_each_other_too(folder):

@@ -9,8 +9,9 @@ from pebble import ProcessExpired
 from tests.sweep.in_process import DiedError, Killed
 from workbench.executors import WorkFailure
 from workbench.sweep.measure import TimedConfig, measure_batch
-from workbench.sweep.measured import BATCH, CONTEXT_LOST
+from workbench.sweep.measured import CONTEXT_LOST
 from workbench.sweep.rows import Evidence
+from workbench.sweep.timed import BATCH, SESSIONS
 
 
 class SimulatedGpu:
@@ -27,15 +28,16 @@ class SimulatedGpu:
         self.true_us = lambda config: 10.0
         self.verdict = lambda config: None
         self.deadly = lambda config: None
-        self.batches, self.verified = [], []
+        self.batches, self.verified, self.labels = [], [], []
         self.rng = np.random.default_rng(7)
         self.seconds = 0.0
 
-    def verify_on_gpu(self, reference, problem, config, seeds):
+    def verify_on_gpu(self, reference, problem, config, seeds, distributions):
         self.verified.append(config)
         return self._live(self.verdict(config))
 
-    def measure_on_gpu(self, reference, problem, configs, default, settings):
+    def measure_on_gpu(self, reference, problem, configs, default, settings, distribution):
+        self.labels.append(distribution.label)
         self.batches.append((default, *configs.values()))
         for config in (default, *configs.values()):
             self._live(self.deadly(config))
@@ -126,6 +128,37 @@ def test_half_a_percent_is_no_win(bench, gpu, measure):
     assert bench.rows[8].kept_default
 
 
+def test_a_config_wins_only_where_it_loses_under_no_distribution(bench, gpu, measure):
+    gpu.true_us = lambda config: (
+        {4: 7.0, 8: 8.0}.get(config["block"], 10.0)
+        * (2.0 if gpu.labels[-1] == "zipf:1" and config["block"] == 4 else 1.0)
+    )
+    gpu_measures(bench, "[uniform, zipf]")
+    measure()
+    row = bench.rows[8]
+    assert row.config["block"] == 8
+    assert row.measure["routing"] == ["uniform", "zipf:1"]
+    assert {sample["routing"] for sample in bench.journal_lines("samples.jsonl")} == {"uniform", "zipf:1"}
+
+
+def test_the_routing_of_the_inputs_is_part_of_a_trials_name(bench, gpu, measure):
+    measure()
+    uniform = {line["trial"] for line in bench.journal_lines()}
+    gpu_measures(bench, "zipf")
+    zipf = {trial.trial for each in measure().problems for trial in each.trials}
+    assert len(zipf) == len(uniform) == 8
+    assert zipf.isdisjoint(uniform)
+
+
+def gpu_measures(bench, routing):
+    bench.write(
+        kernel="tests.sweep.toy_kernels:ROUTED",
+        problems="{width: 8, tokens: [8]}",
+        space="{block: [1, 2, 4, 8], num_warps: [1]}",
+        measure=f"{{routing: {routing}}}",
+    )
+
+
 def test_raw_rounds_and_finals_are_written(bench, gpu, measure):
     gpu.true_us = by_block({1: 10.0, 2: 9.0, 4: 7.0, 8: 8.0})
     measure()
@@ -168,10 +201,11 @@ def test_a_resumed_sweep_measures_only_what_is_not_known(bench, gpu, measure, af
     known = {line["trial"] for line in bench.journal_lines()}
     gpu.batches.clear()
     measure()
-    assert len(bench.told.trials) == 8 - after
+    # A batch is written whole: the default alone, then the others together.
+    assert len(known) == (1 if after == 1 else 8)
+    assert len(bench.told.trials) == 8 - len(known)
     assert known.isdisjoint(trial.trial for trial in bench.told.trials)
-    # What was not known, beside the default, and the finals.
-    assert len(gpu.batches) == (2 if after < 8 else 1)
+    assert len(gpu.batches) == (len(known) < 8) + SESSIONS
     assert bench.rows[8].config["block"] == 4
 
 
@@ -270,10 +304,13 @@ def test_large_spaces_are_measured_in_batches_beside_the_default(bench, gpu, mea
     blocks = ", ".join(str(block) for block in range(65, 65 + BATCH + 6))
     bench.write(problems="{width: 8, tokens: [8]}", space=f"{{block: [{blocks}]}}")
     measure()
-    *batches, finals = gpu.batches
-    assert [len(batch) for batch in batches] == [BATCH, 6 + 1 + 1]
+    default, *batches, finals, again = gpu.batches
+    assert [len(batch) for batch in (default, *batches)] == [1, 1 + BATCH, 1 + 6]
     assert all(batch[0]["block"] == 1 for batch in gpu.batches)
-    assert len(finals) == 5
+    assert len(finals) == len(again) == 5
+    assert finals[0] == again[0]
+    assert finals[1:] != again[1:]
+    assert sorted(map(str, finals)) == sorted(map(str, again))
 
 
 def test_progress_counts_every_compile_and_every_trial(bench, gpu, measure):

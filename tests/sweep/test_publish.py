@@ -46,7 +46,7 @@ def rows_in(out, width=8):
 
 def test_a_winner_becomes_a_row_of_its_problems_file(tmp_path):
     (published,) = publisher(tmp_path).publish([winner(4)])
-    assert (published.path, published.tokens, published.kept_measured) == (path_in(tmp_path), 4, False)
+    assert (published.path, published.tokens, published.kept) == (path_in(tmp_path), 4, None)
     file = parse(path_in(tmp_path).read_text())
     assert (file.kernel, file.device, file.arch) == ("double", "NVIDIA_B200", "sm_100")
     assert file.problem == {"width": 8}
@@ -103,7 +103,7 @@ def test_a_measured_row_is_never_replaced_by_a_modelled_one(tmp_path):
     publisher(tmp_path, "timed").publish([winner(1, evidence=Evidence.MEASURED)])
     before = path_in(tmp_path).read_bytes()
     (published,) = publisher(tmp_path, "model").publish([winner(1, 0.5)])
-    assert published.kept_measured
+    assert published.kept == "measured"
     assert path_in(tmp_path).read_bytes() == before
 
 
@@ -111,7 +111,7 @@ def test_a_measured_row_is_never_replaced_by_a_modelled_one(tmp_path):
 def test_a_measured_row_replaces_either(tmp_path, old):
     publisher(tmp_path, "old").publish([winner(1, evidence=old)])
     (published,) = publisher(tmp_path, "new").publish([winner(1, 1.0, evidence=Evidence.MEASURED)])
-    assert not published.kept_measured
+    assert published.kept is None
     assert rows_in(tmp_path)[1].run == "new"
 
 

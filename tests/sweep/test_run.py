@@ -113,7 +113,7 @@ def test_more_configs_than_are_asked_for_at_once_are_all_tried(bench):
     bench.write(problems="{width: 8, tokens: [1]}", space=MANY)
     outcome = bench.run()
     assert len(outcome.problems[0].trials) == CHUNK + 20 + 1
-    assert bench.told.starts == [(0, CHUNK + 20)]
+    assert bench.told.starts == [(0, CHUNK + 20 + 1)]
     bench.run()
     assert bench.told.trials == []
 

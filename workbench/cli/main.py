@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from workbench import __version__
-from workbench.cli import devices, doctor, explain, export, import_tables, lint, show, sweep
+from workbench.cli import devices, doctor, explain, export, import_tables, lint, show, sweep, trace
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
@@ -33,6 +33,7 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_tables.import_tables)
+app.add_typer(trace.trace)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from workbench.sweep.plan import SweepPlan
+    from workbench.sweep.spec import LoadedSpec
 
 
 def sweep(
@@ -24,7 +25,14 @@ def sweep(
             help="`auto`: the GPU at hand, else what the sweep names; or a slug, alias or YAML.",
         ),
     ] = "auto",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")] = Path("results"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The results folder: `results`, for a replayed sweep `results/replayed`.",
+            show_default=False,
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="The most configs tried a problem.", show_default=False),
@@ -48,6 +56,7 @@ def sweep(
 
     Where the sweep's GPU is at hand, configs are verified and timed on it (measured). Elsewhere they are compiled for
     it, verified in Triton's interpreter and ranked by a model (modelled): nothing is timed, and the output says so.
+    A sweep file with `evaluate: {replay: FILE}` searches a recording (replayed).
     Killed at any moment, the same command continues.
 
     Exit codes: 0 done, 2 bad input, 3 no problem has a valid config, 130 interrupted.
@@ -64,11 +73,16 @@ def sweep(
     from workbench.sweep.spec import load_spec
 
     loaded = load_spec(sweep_file(file)).override(trials=trials, seed=seed)
-    plans = make_plans(loaded, device, out=out, jobs=jobs)
+    plans = make_plans(loaded, device, out=out or _results_folder(loaded), jobs=jobs)
     if dry_run:
         _show_plans(plans, as_json)
     elif not _run(plans, fresh, as_json):
         raise NothingValidError(f"{file}: no problem has a valid config; trials.jsonl has the reasons")
+
+
+def _results_folder(loaded: LoadedSpec) -> Path:
+    """Replayed winners stay out of where lookups and measured winners are."""
+    return Path("results/replayed") if loaded.spec.evaluate else Path("results")
 
 
 def sweep_file(name: str) -> Path:
@@ -107,7 +121,8 @@ def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:
 def _run(plans: Sequence[SweepPlan], fresh: bool, as_json: bool) -> bool:
     """Runs and reports each plan; True where some problem of some plan has a winner."""
     from workbench.report.progress import SweepProgress
-    from workbench.report.sweep import sweep_record, sweep_report, sweep_tables
+    from workbench.report.sweep import sweep_record, sweep_report
+    from workbench.report.sweep_tables import sweep_tables
     from workbench.report.table import print_json, print_table
     from workbench.sweep.run import check_results, run_sweep
 

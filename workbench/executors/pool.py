@@ -61,6 +61,10 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Ends the worker processes, whatever they are at; the next task starts fresh ones."""
         if self._pool is not None:
             self._pool.stop()
             self._pool.join()
@@ -68,6 +72,7 @@ class WorkerPool:
             assert self._guardian.stdin is not None
             self._guardian.stdin.close()
             self._guardian.wait()
+        self._pool = self._guardian = None
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Schedules a call; `function` must be importable, the arguments picklable.

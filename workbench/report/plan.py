@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.report.evidence import EVIDENCE
 from workbench.report.table import Column, Table
 from workbench.sweep.journal import read_trials
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Evidence
-
-_HOW = {
-    Evidence.MEASURED: "measured: the GPU is at hand; configs are verified and timed on it",
-    Evidence.MODELLED: "modelled: the GPU is not at hand; configs are compiled for it and ranked, nothing is timed",
-}
 
 
 def plan_record(plan: SweepPlan) -> dict[str, Any]:
@@ -39,6 +34,6 @@ def plan_table(plan: SweepPlan) -> Table:
     record = plan_record(plan)
     empty = record.pop("empty_problems")
     rows = [(name, str(value)) for name, value in record.items()]
-    rows[3] = ("evidence", _HOW[plan.evidence])
+    rows[3] = ("evidence", f"{plan.evidence.value}: {EVIDENCE[plan.evidence].plan}")
     notes = (f"{len(empty)} problems have no config under the constraints",) if empty else ()
     return Table(f"Dry run of {plan.loaded.source.file}", (Column("what"), Column("")), tuple(rows), notes)

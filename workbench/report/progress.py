@@ -16,10 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from workbench.report.sweep import config_label, problem_label
+from workbench.report.evidence import EVIDENCE, mark_of
+from workbench.report.sweep import config_label, device_label, problem_label
 from workbench.sweep.evaluate import Workload
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Evidence, Status, Trial
+from workbench.sweep.rows import Stage, Status, Trial
 from workbench.sweep.run import ProblemOutcome
 
 PLAIN_LINE_EVERY_S = 10.0
@@ -39,7 +40,9 @@ class SweepProgress:
 
     def __init__(self) -> None:
         self._display: _Display = _Live() if sys.stderr.isatty() else _Plain()
-        self._total = self._known = self._failed = 0
+        self._total = self._known = self._failed = self._new = 0
+        self._times: dict[str, float] = {}
+        self._best = ""
 
     def __enter__(self) -> SweepProgress:
         return self
@@ -49,26 +52,51 @@ class SweepProgress:
 
     def started(self, plan: SweepPlan, done: int, total: int) -> None:
         """Says what is about to happen and how much of it is known from an earlier process."""
-        self._plan, self._known, self._total = plan, done, total
-        how = "measured on the GPU at hand"
-        if plan.evidence is Evidence.MODELLED:
-            how = "modelled: that GPU is not at hand, so nothing will be timed"
-        self._display.line(f"{plan.kernel.name} for {plan.device.device_name} ({plan.device.arch}), {how}")
+        self._plan, self._known, self._total, self._new = plan, done, total, total - done
+        how = f"{plan.evidence.value}: {EVIDENCE[plan.evidence].plan}"
+        self._display.line(f"{plan.kernel.name} for {device_label(plan)}, {how}")
         known = f", {done} known from an earlier run" if done else ""
         problems = len(plan.space.problems)
-        self._display.line(f"{total} trials on {problems} problems{known}; {plan.jobs} compiling workers")
+        workers = "" if plan.family else f"; {plan.jobs} compiling workers"
+        self._display.line(f"{total} trials on {problems} problems{known}{workers}")
         self._display.line(f"journal: {plan.folder}")
         self._display.start()
 
     def trial(self, trial: Trial) -> None:
-        """Counts a trial."""
+        """Counts a trial, and keeps the best of its problem."""
         self._known += 1
         self._failed += trial.status is not Status.OK
+        if trial.time_us is not None:
+            self._note_time(trial, trial.time_us)
+        if self._plan.family:
+            self._show_trials(trial.stage)
+
+    def _note_time(self, trial: Trial, time_us: float) -> None:
+        label = problem_label(trial.problem, self._plan)
+        if trial.config == self._plan.kernel.default_config:
+            self._times = {"default": time_us}
+        best = min(time_us, self._times.get("best", time_us))
+        speedup = f", {self._times['default'] / best:.2f}x the default" if "default" in self._times else ""
+        self._times["best"] = best
+        self._best = f"{label}: best {mark_of(self._plan.evidence)}{best:.2f} us{speedup}"
 
     def work(self, workload: Workload) -> None:
-        """Shows how much of the work is done."""
-        told = f"{self._known}/{self._total} trials known, {self._failed} not valid"
-        self._display.show(told, workload.done, workload.planned)
+        """Shows how much of the work is done: by trials where they are timed, else by compiles and checks."""
+        if self._plan.is_timed:
+            self._show_trials(workload.stage)
+        else:
+            self._display.show(self._told(workload.stage), workload.done, workload.planned)
+
+    def _show_trials(self, stage: Stage) -> None:
+        self._display.show(self._told(stage), self._known - (self._total - self._new), max(1, self._new))
+
+    def _told(self, stage: Stage) -> str:
+        parts = [
+            f"{stage.value}: {self._known}/{self._total} trials known",
+            f"{self._failed} not valid",
+            self._best,
+        ]
+        return ", ".join(part for part in parts if part)
 
     def problem(self, outcome: ProblemOutcome) -> None:
         """Says what won a problem."""
@@ -76,7 +104,7 @@ class SweepProgress:
         if winner is None:
             self._display.line(f"{label}: no valid config of {len(outcome.trials)}")
             return
-        mark = "" if winner.evidence is Evidence.MEASURED else "~"
+        mark = mark_of(winner.evidence)
         config = config_label(winner.config, self._plan.kernel.default_config)
         self._display.line(f"{label}: {config}, {mark}{winner.time_us:.2f} us ({winner.evidence.value})")
 

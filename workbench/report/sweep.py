@@ -1,11 +1,11 @@
-"""What a sweep found, as tables: winners, what failed and why, and the shortlist to take to the GPU."""
+"""What is told of a finished sweep: what failed and why, what to take to the GPU, and whether the lookup finds it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,16 +13,14 @@ from typing import Any
 
 from moe_kernels.tunable import Config, Problem
 from moe_kernels.tuned import explain, refresh, results_folders
-from workbench.report.table import Column, Table
+from workbench.replay import DEVICE
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.publish import NOT_TIMED
 from workbench.sweep.rows import Evidence, Status, Trial
 from workbench.sweep.run import ProblemOutcome, SweepOutcome
 from workbench.sweep.select import shortlist
 
 RESULTS_VARIABLE = "WORKBENCH_RESULTS"
 SHORTLISTED_A_PROBLEM = 3
-SHORTLIST_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +75,11 @@ class SweepReport:
 def sweep_report(outcome: SweepOutcome) -> SweepReport:
     """Collects what is told of a sweep, and asks the run-time lookup for every row that was published."""
     modelled = outcome.plan.evidence is Evidence.MODELLED
-    published = [each for each in outcome.problems if each.published and not each.published.kept_measured]
+    published = [each for each in outcome.problems if each.published and not each.published.kept]
     out = outcome.plan.out.resolve()
     found_unaided = any(folder.path.resolve() == out for folder in results_folders())
     with _looking_in(out):
-        loaded = sum(_is_loaded(outcome.plan, each) for each in published)
+        loaded = sum(_is_loaded(outcome.plan, each) for each in published if not outcome.plan.family)
     return SweepReport(
         outcome=outcome,
         failures=_failures(outcome),
@@ -145,7 +143,14 @@ def problem_label(problem: Problem, plan: SweepPlan) -> str:
     varying = {name for name in problem if len({each[name] for each in plan.space.problems}) > 1}
     axes = [axis for axis in plan.kernel.axes if axis.name in varying or axis.ladder]
     axes.sort(key=lambda axis: not axis.ladder)
-    return " ".join(f"{axis.short}={problem[axis.name]}" for axis in axes)
+    gpu = [str(problem[DEVICE])] if DEVICE in varying else []
+    return " ".join([*gpu, *(f"{axis.short}={problem[axis.name]}" for axis in axes)])
+
+
+def device_label(plan: SweepPlan) -> str:
+    """The GPU that a sweep is for, or the GPUs of a recorded family."""
+    devices = (plan.device_of(problem).device_name for problem in plan.space.problems)
+    return ", ".join(dict.fromkeys(devices))
 
 
 def config_label(config: Config, default: Config) -> str:
@@ -156,112 +161,6 @@ def config_label(config: Config, default: Config) -> str:
 def config_text(config: Config) -> str:
     """A config in full: `algorithm=select num_warps=1 ...`."""
     return " ".join(f"{name}={value}" for name, value in config.items())
-
-
-def sweep_tables(report: SweepReport) -> Iterator[Table]:
-    """The report as tables: winners, then failures and shortlist where there are any."""
-    yield _winners_table(report)
-    if report.failures:
-        yield _failures_table(report.failures)
-    if report.shortlist:
-        yield _shortlist_table(report)
-
-
-def _winners_table(report: SweepReport) -> Table:
-    plan = report.outcome.plan
-    timed = plan.evidence is Evidence.MEASURED
-    mark = "" if timed else "~"
-    default = plan.kernel.default_config
-    return Table(
-        title=f"{plan.kernel.name} on {plan.device.device_name} - {plan.evidence.value}"
-        + ("" if timed else f": {NOT_TIMED}"),
-        columns=(
-            Column("problem"),
-            Column("winner"),
-            Column(f"{mark}us", "right"),
-            Column(f"{mark}default us", "right"),
-            Column(f"{mark}speed-up", "right"),
-            Column("valid/tried", "right"),
-            Column("note"),
-        ),
-        rows=tuple(_winner_cells(each, plan, default, mark) for each in report.outcome.problems),
-        notes=tuple(_notes(report)),
-    )
-
-
-def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mark: str) -> tuple[str, ...]:
-    label, winner = problem_label(outcome.problem, plan), outcome.winner
-    valid = sum(trial.status is Status.OK for trial in outcome.trials)
-    tried = f"{valid}/{len(outcome.trials)}"
-    if winner is None:
-        return label, "none", "", "", "", tried, "no valid config"
-    speedup = winner.default_time_us and winner.default_time_us / winner.time_us
-    note = (
-        "a measured row stands; left alone" if outcome.published and outcome.published.kept_measured else ""
-    )
-    return (
-        label,
-        config_label(winner.config, default),
-        f"{mark}{winner.time_us:.2f}",
-        f"{mark}{winner.default_time_us:.2f}" if winner.default_time_us else "invalid",
-        f"{mark}{speedup:.2f}x" if speedup else "",
-        tried,
-        note or ("default kept" if winner.kept_default else ""),
-    )
-
-
-def _notes(report: SweepReport) -> Iterator[str]:
-    plan = report.outcome.plan
-    yield f"default: {config_text(plan.kernel.default_config)}"
-    if plan.evidence is Evidence.MODELLED:
-        yield (
-            "Nothing was timed. Each config was compiled for this GPU, run in Triton's interpreter against the "
-            "reference, and ranked by a model;"
-        )
-        yield "the ~times only order configs. Measured rows come from the same command on that GPU."
-    if untried := [each for each in report.outcome.problems if len(each.trials) < each.legal]:
-        yield f"The budget left configs untried on {len(untried)} problems; a larger --trials continues."
-    paths = sorted({str(each.published.path) for each in report.outcome.problems if each.published})
-    yield f"Winners: {', '.join(paths) or 'none'}"
-    yield f"Journal: {plan.folder}"
-    yield _loading_note(report)
-
-
-def _loading_note(report: SweepReport) -> str:
-    """Whether the model module would load what was just published, asked of the lookup itself."""
-    plan = report.outcome.plan
-    needs = [] if report.found_unaided else [f"{RESULTS_VARIABLE}={plan.out}"]
-    needs += ["WORKBENCH_EVIDENCE=modelled"] if plan.evidence is Evidence.MODELLED else []
-    under = f" under {' '.join(needs)}" if needs else ""
-    return f"The model module's lookup loads {report.loaded} of these {report.published} rows{under}."
-
-
-def _failures_table(failures: Sequence[Failure]) -> Table:
-    columns = (Column("status"), Column("trials", "right"), Column("first reason"))
-    rows = tuple(
-        (failure.status.value, str(failure.count), failure.reason) for failure in failures[:SHORTLIST_ROWS]
-    )
-    more = len(failures) - SHORTLIST_ROWS
-    notes = (f"and {more} other reasons; all are in trials.jsonl",) if more > 0 else ()
-    return Table("Not valid", columns, rows, notes)
-
-
-def _shortlist_table(report: SweepReport) -> Table:
-    plan, listed = report.outcome.plan, report.shortlist[:SHORTLIST_ROWS]
-    names = list(plan.kernel.default_config)
-    rows = tuple(
-        (*(str(each.config[name]) for name in names), str(len(each.problems)), _shortened(each.problems))
-        for each in listed
-    )
-    columns = (*map(Column, names), Column("problems", "right"), Column("where"))
-    title = f"Shortlist to take to the GPU: among the {SHORTLISTED_A_PROBLEM} best of a problem"
-    more = len(report.shortlist) - len(listed)
-    return Table(title, columns, rows, (f"and {more} more configs",) if more > 0 else ())
-
-
-def _shortened(problems: Sequence[str], most: int = 4) -> str:
-    shown = ", ".join(problems[:most])
-    return f"{shown}, ..." if len(problems) > most else shown
 
 
 def sweep_record(report: SweepReport) -> dict[str, Any]:

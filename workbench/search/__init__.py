@@ -1,35 +1,31 @@
-"""Search strategies, one a file, behind a small ask/tell protocol.
-
-A strategy is made for one problem from its legal configs, proposes each of them at most once, and is told what became
-of every proposal, also of those that a journal already answered.
-"""
+"""Search strategies, one a file, behind a small ask/tell protocol (see `strategy`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-from moe_kernels.tunable import Config
+from workbench.search.auto import Auto
 from workbench.search.exhaustive import Exhaustive
+from workbench.search.optuna_tpe import OptunaTPE
 from workbench.search.shuffled import Shuffled
-from workbench.sweep.rows import Trial
+from workbench.search.strategy import Known, SearchTask, SeedGroup, SeedRow, Strategy
 
-
-class Strategy(Protocol):
-    """Proposes configs of one problem."""
-
-    def ask(self, count: int) -> Sequence[Config]:
-        """Up to `count` configs not proposed before; fewer, or none, when there are no more."""
-        ...
-
-    def tell(self, trial: Trial) -> None:
-        """Reports what became of a proposed config."""
-        ...
-
-
-STRATEGIES: Mapping[str, Callable[[Sequence[Config], int], Strategy]] = {
+STRATEGIES: Mapping[str, Callable[[SearchTask], Strategy]] = {
     "exhaustive": Exhaustive,
     "random": Shuffled,
+    "optuna": OptunaTPE,
+    "auto": Auto,
 }
 
-__all__ = ["STRATEGIES", "Exhaustive", "Shuffled", "Strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Auto",
+    "Exhaustive",
+    "Known",
+    "OptunaTPE",
+    "SearchTask",
+    "SeedGroup",
+    "SeedRow",
+    "Shuffled",
+    "Strategy",
+]

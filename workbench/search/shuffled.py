@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
-from moe_kernels.tunable import Config
+import numpy as np
+
 from workbench.search.exhaustive import Exhaustive
 
 
 class Shuffled(Exhaustive):
-    """Proposes every config once, in an order drawn from the seed.
+    """Proposes every config once, in an order drawn from the task's seed for each problem."""
 
-    Args:
-        configs: the legal configs of one problem.
-        seed: of the order.
-    """
-
-    def __init__(self, configs: Sequence[Config], seed: int = 0) -> None:
-        super().__init__(random.Random(seed).sample(list(configs), len(configs)))
+    def order(self, problem: int) -> Sequence[int]:
+        """All rows of a problem's table, shuffled."""
+        rng = np.random.default_rng([self.task.seed, problem])
+        shuffled: Sequence[int] = rng.permutation(len(self.task.tables[problem])).tolist()
+        return shuffled

@@ -53,7 +53,7 @@ class Known:
         spill_bytes: most bytes a thread spills.
         shared_bytes: most shared memory a block takes.
         blocks_per_sm: fewest blocks that an SM holds at once.
-        waves: waves of blocks, summed over the launches.
+        waves: waves of blocks, summed over the launches, None where the grids are not known.
     """
 
     modelled_us: float | None
@@ -61,7 +61,7 @@ class Known:
     spill_bytes: int
     shared_bytes: int
     blocks_per_sm: int
-    waves: float
+    waves: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.search.strategy import Known
 from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
-from workbench.sweep.model import LaunchShape, modelled_time_us
+from workbench.sweep.model import LaunchShape, known_launches, modelled_time_us
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial, digest, trial_id
 from workbench.sweep.screen import why_unlaunchable
 from workbench.sweep.shrink import interpreted_problem
@@ -29,6 +31,7 @@ class Subject:
         device: the GPU that the configs are for.
         source_hash: of the kernel.
         verify_seeds: inputs drawn for each verification.
+        distributions: what timed inputs are drawn from; none where nothing is timed.
     """
 
     reference: str
@@ -36,10 +39,13 @@ class Subject:
     device: Device
     source_hash: str
     verify_seeds: int
+    distributions: tuple[RoutingDistribution, ...] = ()
 
     def trial(self, candidate: Candidate, stage: Stage, status: Status, **known: Any) -> Trial:
         """The row of a candidate."""
-        name = trial_id(self.source_hash, candidate, self.device.slug)
+        name = trial_id(
+            self.source_hash, candidate, self.device.slug, [each.label for each in self.distributions]
+        )
         problem, config = dict(candidate.problem), dict(candidate.config)
         return Trial(trial=name, problem=problem, config=config, stage=stage, status=status, **known)
 
@@ -56,8 +62,12 @@ class Evaluator(Protocol):
         """Starts whatever can run ahead, of any number of problems."""
         ...
 
-    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
-        """The trial of each candidate, as soon as it is known.
+    def known(self, candidate: Candidate) -> Known | None:
+        """What is known of a prepared candidate before it is timed, None where nothing is yet."""
+        ...
+
+    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
+        """The trials of candidates as they become known; those that came about together, together.
 
         Args:
             candidates: of one problem.
@@ -67,7 +77,7 @@ class Evaluator(Protocol):
 
 
 class Workload:
-    """How much work there is and how much of it is done: compiles, verifications and measured trials.
+    """How much work there is, how much of it is done, and which stage finished some last.
 
     Trials share compiles and verifications, so counting trials would tell a wrong time that is left.
 
@@ -78,14 +88,16 @@ class Workload:
     def __init__(self, changed: Callable[[Workload], None]) -> None:
         self._changed = changed
         self.planned = self.done = 0
+        self.stage = Stage.SPACE
 
-    def watch(self, future: Future[Any]) -> Future[Any]:
+    def watch(self, future: Future[Any], stage: Stage) -> Future[Any]:
         """Counts a future's end; it must have been planned."""
-        future.add_done_callback(lambda _: self.finish())
+        future.add_done_callback(lambda _: self.finish(stage))
         return future
 
-    def finish(self) -> None:
-        """Counts one piece of work as done."""
+    def finish(self, stage: Stage) -> None:
+        """Counts one piece of a stage's work as done."""
+        self.stage = stage
         self.done += 1
         self._changed(self)
 
@@ -116,7 +128,9 @@ class Builder:
         if identity not in self._builds:
             arguments = (subject.reference, candidate, subject.device.compute_capability)
             self._workload.planned += 1
-            self._builds[identity] = self._workload.watch(self._pool.submit(compile_candidate, *arguments))
+            self._builds[identity] = self._workload.watch(
+                self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
+            )
         return self._builds[identity]
 
     def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
@@ -130,6 +144,16 @@ class Builder:
             )
         _, grids = self._identify(candidate)
         return tuple(LaunchShape.of(*launch) for launch in zip(grids, code.resources, strict=True))
+
+    def known(self, candidate: Candidate) -> Known | None:
+        """What a candidate's code says of it, once it is compiled and if it can launch."""
+        build = self.start(candidate)
+        if isinstance(build, Trial) or not build.done():
+            return None
+        launches = self.finish(candidate, build)
+        if isinstance(launches, Trial):
+            return None
+        return known_launches(launches, self._subject.kernel.traffic(candidate.problem), self._subject.device)
 
     def _identify(self, candidate: Candidate) -> tuple[str, tuple[tuple[int, int, int], ...]]:
         key = digest([dict(candidate.problem), dict(candidate.config)])
@@ -188,9 +212,12 @@ class ModelledEvaluator:
                 with suppress(Exception):
                     self._plan_check(self._code_path(candidate)[1])
 
-    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Trial]:
+    def known(self, candidate: Candidate) -> None:
+        """Nothing: the time will itself come from what is known of the code."""
+
+    def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
         """The trial of each candidate, as soon as it is known."""
-        return advance_all(candidates, self._advance)
+        return ([trial] for trial in advance_all(candidates, self._advance))
 
     def _advance(self, candidate: Candidate) -> Trial | Future[Any]:
         build = self._builder.start(candidate)
@@ -216,7 +243,7 @@ class ModelledEvaluator:
             self._plan_check(key)
             arguments = (subject.reference, problem, dict(candidate.config), subject.verify_seeds)
             check = self._interpreters.submit(verify_interpreted, *arguments)
-            self._checks[key] = self._workload.watch(check)
+            self._checks[key] = self._workload.watch(check, Stage.VERIFY)
         return problem, self._checks[key]
 
     def _plan_check(self, key: str) -> None:

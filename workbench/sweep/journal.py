@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -75,10 +76,21 @@ class Journal:
     ) -> None:
         self._lock.release()
 
-    def record(self, trial: Trial) -> None:
-        """Appends a trial and makes it durable against the death of this process."""
-        self.trials[trial.trial] = trial
-        _append(self.folder / "trials.jsonl", [json.dumps(dataclasses.asdict(trial))])
+    def record(self, trials: Sequence[Trial]) -> None:
+        """Appends trials that came about together, all or none of them, whenever this process dies."""
+        self.trials |= {trial.trial: trial for trial in trials}
+        _append(self.folder / "trials.jsonl", [json.dumps(dataclasses.asdict(trial)) for trial in trials])
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What was made when the run first came here, as JSON can hold it: later processes of the run get the same."""
+        path = self.folder / name
+        if not path.exists():
+            write_whole(path, json.dumps(make(), indent=1) + "\n")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            hint = "start over with --fresh, which puts it aside"
+            raise InputError(f"damaged journal ({error}); {hint}", file=path) from error
 
     def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends raw rounds."""
@@ -153,12 +165,24 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:
-    text = "".join(f"{line}\n" for line in lines)
+    content = "".join(f"{line}\n" for line in lines).encode()
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        # Unbuffered, so that all lines go in one write and a kill leaves all of them or none.
+        with path.open("ab", buffering=0) as file:
+            _write_all(file, content)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Writes all of it or, where the disk fills up on the way, nothing."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def _drop_half_line(path: Path) -> None:

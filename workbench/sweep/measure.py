@@ -77,7 +77,7 @@ class MeasureSettings:
     relative_ci: float = 0.01
     confidence: float = 0.95
     resamples: int = 1000
-    slower_margin: float | None = 0.02
+    slower_margin: float | None = 0.01
     min_rounds: int = 10
     max_rounds: int = 200
     max_seconds: float = 30.0

@@ -15,11 +15,12 @@ says which configs to take to the GPU first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from moe_kernels.tunable import Traffic
 from workbench.devices.device import Device
+from workbench.search.strategy import Known
 from workbench.sweep.rows import Resources
 from workbench.sweep.screen import warp_registers
 
@@ -94,3 +95,24 @@ def _launch_cycles(launch: LaunchShape, device: Device) -> float:
     # One warp cannot use more than one scheduler, however empty the SM.
     alone = max(need.critical_cycles, issue) + spills
     return max(waves * alone, blocks_per_sm * (need.num_warps * issue / SCHEDULERS_PER_SM + spills))
+
+
+def known_launches(launches: Sequence[LaunchShape], traffic: Traffic, device: Device) -> Known:
+    """What compiled launches say of a config before it is timed."""
+    waves = sum(
+        launch.blocks / (occupancy(launch.resources, device) * device.sm_count) for launch in launches
+    )
+    known = known_resources([launch.resources for launch in launches], device)
+    return replace(known, modelled_us=modelled_time_us(launches, traffic, device), waves=waves)
+
+
+def known_resources(resources: Sequence[Resources], device: Device) -> Known:
+    """The same where only the resources of the launches are known, at least one."""
+    return Known(
+        modelled_us=None,
+        registers=max(each.registers for each in resources),
+        spill_bytes=max(each.spill_bytes for each in resources),
+        shared_bytes=max(each.shared_bytes for each in resources),
+        blocks_per_sm=min(occupancy(each, device) for each in resources),
+        waves=None,
+    )

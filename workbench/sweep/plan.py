@@ -10,11 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from moe_kernels.tunable import TunableKernel
+from moe_kernels.routing_distribution import RoutingDistribution
+from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
 from workbench import __version__
 from workbench.devices import Device, detect_device, driver_version, find_device
+from workbench.errors import InputError
+from workbench.replay import DEVICE, Family, Noise, read_family
+from workbench.replay.device import RecordedDevice, recorded_device
 from workbench.sweep.model import MODEL
+from workbench.sweep.recorded_space import recorded_space
+from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, digest
 from workbench.sweep.space import Space, build_space
 from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
@@ -31,24 +37,28 @@ class SweepPlan:
     Attributes:
         loaded: the sweep file.
         kernel: the kernel that it names.
-        device: the GPU that the winners are for.
-        evidence: `measured` where that GPU is at hand, else `modelled`.
+        device: the GPU that the winners are for; of a recorded family, the first one's.
+        evidence: `measured` where that GPU is at hand, `replayed` from a recording, else `modelled`.
         space: problems and configs.
-        source_hash: of the kernel.
+        source_hash: of the kernel, or of the recording.
         versions: of Python, torch, Triton, the driver and this tool.
         out: the results folder.
         jobs: compiling workers.
+        family: the recordings of a replayed sweep.
+        distributions: what a measured sweep's inputs are drawn from; none where nothing is timed.
     """
 
     loaded: LoadedSpec
     kernel: TunableKernel
-    device: Device
+    device: Device | RecordedDevice
     evidence: Evidence
     space: Space
     source_hash: str
     versions: Mapping[str, str]
     out: Path
     jobs: int
+    family: Family | None = None
+    distributions: tuple[RoutingDistribution, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -62,19 +72,54 @@ class SweepPlan:
         for section, key in _BUDGETS:
             sweep[section].pop(key)
         figures = {name: value for name, value in asdict(self.device).items() if name != "sources"}
+        versions = {} if self.family else {name: self.versions[name] for name in ("triton", "driver")}
         return {
             "sweep": {**sweep, "device": self.device.slug},
             "device": figures,
             "evidence": self.evidence.value,
             "model": MODEL if self.evidence is Evidence.MODELLED else None,
             "source_hash": self.source_hash,
-            "versions": {name: self.versions[name] for name in ("triton", "driver")},
+            "routing": self.routing,
+            "versions": versions,
         }
+
+    @property
+    def routing(self) -> list[str]:
+        """The labels of the distributions."""
+        return [each.label for each in self.distributions]
 
     @property
     def folder(self) -> Path:
         """The run's journal."""
         return self.out / "runs" / self.run_id
+
+    @property
+    def noise(self) -> Noise | None:
+        """The noise over recorded times, None where there is none to draw."""
+        evaluate = self.loaded.spec.evaluate
+        if evaluate is None or evaluate.noise == "none":
+            return None
+        return Noise(**evaluate.noise.model_dump())
+
+    @property
+    def is_timed(self) -> bool:
+        """True where times come from interleaved rounds, on a GPU or over a recording."""
+        return self.evidence is Evidence.MEASURED or self.noise is not None
+
+    def device_of(self, problem: Problem) -> Device | RecordedDevice:
+        """The GPU that a problem's winner is for: a family may hold several."""
+        return recorded_device(str(problem[DEVICE]), self.family) if self.family else self.device
+
+    def describe_kernel(self) -> dict[str, Any]:
+        """The kernel as a journal keeps it, so that it can be replayed where the kernel is not."""
+        axes = [
+            {"name": each.name, "short": each.short, "kind": each.kind, "ladder": each.ladder}
+            for each in self.kernel.axes
+        ]
+        parameters = [
+            {"name": each.name, "default": each.default, "kind": each.kind} for each in self.kernel.parameters
+        ]
+        return {"name": self.kernel.name, "axes": axes, "parameters": parameters}
 
 
 def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) -> tuple[SweepPlan, ...]:
@@ -87,20 +132,24 @@ def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) 
         jobs: compiling workers; None for one a core.
 
     Raises:
-        InputError: the kernel, the space or a device is wrong.
+        InputError: the kernel, the space, a recording or a device is wrong.
     """
+    if loaded.spec.evaluate is not None:
+        return (_replay_plan(loaded, device, out),)
     kernel = resolve_kernel(loaded)
     code = source_hash(kernel.kernels)
     if code is None:
         raise loaded.error("the source of its jit functions cannot be read; define them in a file", "kernel")
     space = build_space(loaded, kernel)
+    distributions = routing_distributions(loaded, kernel)
     at_hand = detect_device()
     return tuple(
         SweepPlan(
             loaded=loaded,
             kernel=kernel,
             device=each,
-            evidence=Evidence.MEASURED if at_hand and at_hand.slug == each.slug else Evidence.MODELLED,
+            evidence=Evidence.MEASURED if _is(each, at_hand) else Evidence.MODELLED,
+            distributions=distributions if _is(each, at_hand) else (),
             space=space,
             source_hash=code,
             versions=_versions(),
@@ -109,6 +158,39 @@ def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) 
         )
         for each in _devices(loaded, device, at_hand)
     )
+
+
+def _is(device: Device, at_hand: Device | None) -> bool:
+    return at_hand is not None and at_hand.slug == device.slug
+
+
+def _replay_plan(loaded: LoadedSpec, device: str, out: Path) -> SweepPlan:
+    if device != AUTO:
+        raise InputError("comes from the recording of a replayed sweep; leave it out", key="--device")
+    family = _family(loaded)
+    return SweepPlan(
+        loaded=loaded,
+        kernel=family.kernel,
+        device=recorded_device(family.landscapes[0].device, family),
+        evidence=Evidence.REPLAYED,
+        space=recorded_space(loaded, family),
+        source_hash=family.digest,
+        versions=_versions(),
+        out=out,
+        jobs=1,
+        family=family,
+    )
+
+
+def _family(loaded: LoadedSpec) -> Family:
+    assert loaded.spec.evaluate is not None
+    paths = [loaded.path(name) for name in loaded.spec.evaluate.replay]
+    try:
+        return read_family(paths, loaded.spec.default or None)
+    except InputError as error:
+        if error.file is not None:
+            raise
+        raise loaded.error(error.message, "default", *([error.key] if error.key else [])) from None
 
 
 def _devices(loaded: LoadedSpec, device: str, at_hand: Device | None) -> tuple[Device, ...]:

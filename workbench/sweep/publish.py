@@ -11,13 +11,20 @@ from filelock import FileLock
 
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, parse, serialise
-from workbench.devices.device import Device
+from workbench.devices import Device
 from workbench.errors import InputError
+from workbench.replay.device import RecordedDevice
 from workbench.sweep.journal import write_whole
+from workbench.sweep.model import MODEL
+from workbench.sweep.plan import SweepPlan
 from workbench.sweep.rows import Evidence
 from workbench.sweep.select import Winner
 
 NOT_TIMED = "nothing was timed: compiled for this GPU and ranked by a model"
+REPLAYED = "read from a recording; nothing was run"
+
+_NOTES = {Evidence.MODELLED: NOT_TIMED, Evidence.REPLAYED: REPLAYED}
+_RANK = {"measured": 2, "modelled": 1, "replayed": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +34,12 @@ class Published:
     Attributes:
         path: the results file.
         tokens: the row's ladder value.
-        kept_measured: True where the row was left alone, because a measured one stood there already.
+        kept: the evidence of the better row that stood there already and was left alone, None where there was none.
     """
 
     path: Path
     tokens: int
-    kept_measured: bool
+    kept: str | None
 
 
 class Publisher:
@@ -51,7 +58,7 @@ class Publisher:
         self,
         out: Path,
         kernel: TunableKernel,
-        device: Device,
+        device: Device | RecordedDevice,
         run_id: str,
         run: Run,
         measure: Mapping[str, Any],
@@ -77,7 +84,7 @@ class Publisher:
             self._read(problem)
 
     def publish(self, winners: Sequence[Winner]) -> tuple[Published, ...]:
-        """Merges winners into their files: only their rows change, and never a measured one for a modelled one.
+        """Merges winners into their files: only their rows change, and never to a lesser evidence.
 
         Raises:
             InputError: a results file is damaged, or cannot be written; then it stays as it was.
@@ -95,10 +102,10 @@ class Publisher:
         for winner in winners:
             tokens = int(winner.problem[self._kernel.ladder.name])
             standing = rows.get(tokens)
-            keep = standing is not None and standing.evidence == "measured" != winner.evidence
+            keep = standing is not None and _RANK[standing.evidence] > _RANK[winner.evidence]
             if not keep:
                 rows[tokens] = self._row(winner)
-            published.append(Published(path, tokens, keep))
+            published.append(Published(path, tokens, standing.evidence if standing and keep else None))
         runs = {**file.runs, self._run_id: self._run}
         used = {row.run for row in rows.values()}
         merged = replace(file, rows=rows, runs={name: run for name, run in runs.items() if name in used})
@@ -120,7 +127,7 @@ class Publisher:
             default_time_us=None if winner.default_time_us is None else round(winner.default_time_us, 4),
             kept_default=winner.kept_default,
             measure={**self._measure, "margin": winner.margin},
-            extra={"note": NOT_TIMED} if winner.evidence is Evidence.MODELLED else {},
+            extra={"note": note} if (note := _NOTES.get(winner.evidence)) else {},
         )
 
     def _empty(self, problem: Problem) -> TunedFile:
@@ -150,6 +157,60 @@ class Publisher:
 
     def _shared(self, problem: Problem) -> dict[str, int | str]:
         return {axis.name: problem[axis.name] for axis in self._kernel.axes if not axis.ladder}
+
+
+class Publishers:
+    """Writes the winners of a plan, each under the GPU that it is for.
+
+    Args:
+        plan: the sweep.
+        started: when its run was started, ISO 8601.
+    """
+
+    def __init__(self, plan: SweepPlan, started: str) -> None:
+        self._plan, self._started = plan, started
+        self._by_device: dict[str, Publisher] = {}
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """Finds out before any work whether the winners can be written.
+
+        Raises:
+            InputError: a results file is damaged or of something else, or the folder cannot be written.
+        """
+        for problem in problems:
+            self._of(problem).check([problem])
+
+    def publish(self, winner: Winner) -> Published:
+        """Merges one winner into its file.
+
+        Raises:
+            InputError: the results file is damaged, or cannot be written; then it stays as it was.
+        """
+        return self._of(winner.problem).publish([winner])[0]
+
+    def _of(self, problem: Problem) -> Publisher:
+        device, plan = self._plan.device_of(problem), self._plan
+        if device.slug not in self._by_device:
+            run = Run(
+                source_hash=plan.source_hash,
+                versions=dict(plan.versions),
+                date=self._started,
+                extra={"sweep": plan.loaded.spec.name},
+            )
+            self._by_device[device.slug] = Publisher(
+                plan.out, plan.kernel, device, plan.run_id, run, _how_measured(plan)
+            )
+        return self._by_device[device.slug]
+
+
+def _how_measured(plan: SweepPlan) -> dict[str, Any]:
+    """How times came about, for every row."""
+    if plan.evidence is Evidence.MODELLED:
+        return {"model": MODEL, "timed": False}
+    if plan.evidence is Evidence.REPLAYED:
+        noise = plan.loaded.spec.evaluate and plan.loaded.spec.model_dump()["evaluate"]["noise"]
+        return {"noise": noise, "timed": False}
+    return {"routing": plan.routing[0] if len(plan.routing) == 1 else plan.routing}
 
 
 def _probe(path: Path) -> None:

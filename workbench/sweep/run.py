@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from moe_kernels.tunable import Config, Problem
-from moe_kernels.tuned import Run
-from workbench.executors import WorkerPool
-from workbench.search import STRATEGIES, Strategy
-from workbench.sweep.compile import warm_up
-from workbench.sweep.evaluate import Evaluator, ModelledEvaluator, Subject, Workload
+from workbench.search import STRATEGIES, SearchTask, Strategy
+from workbench.sweep.evaluate import Evaluator, Workload
+from workbench.sweep.evaluators import TIMEOUTS, Timeouts, open_evaluator
 from workbench.sweep.journal import Journal
-from workbench.sweep.measure import MeasureSettings
-from workbench.sweep.measured import FINALISTS, MeasuredEvaluator
-from workbench.sweep.model import MODEL
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.publish import Published, Publisher
+from workbench.sweep.publish import Published, Publishers
 from workbench.sweep.rows import Candidate, Evidence, Final, Status, Trial, final_name, trial_id
+from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
+from workbench.sweep.timed import FINALISTS, MARGIN, TimedEvaluator
 
-MEASURED_MARGIN = 0.01
 CHUNK = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds after which a worker is killed and its trial is a `timeout`.
-
-    Attributes:
-        compile_s: for compiling a config.
-        verify_s: for verifying one in Triton's interpreter.
-        gpu_s: for verifying one on the GPU, or preparing a batch there; the rounds' own limit is added.
-    """
-
-    compile_s: float = 120.0
-    verify_s: float = 300.0
-    gpu_s: float = 600.0
-
-
-TIMEOUTS = Timeouts()
+# Configs compiled ahead of their turn while others are timed.
+AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,36 +81,14 @@ class Progress(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Search:
-    """One problem's search, and its first proposals, which can be compiled ahead of their turn."""
-
-    problem: Problem
-    strategy: Strategy
-    legal: int
-    budget: int
-    proposed: list[Config] = field(default_factory=list)
-
-    @property
-    def expected(self) -> int:
-        """How many proposals there will be, the default left out."""
-        return min(self.budget, self.legal)
-
-    def ask(self, default: Config) -> list[Config]:
-        """The next proposals within the budget; the default comes first, beside the budget."""
-        batch = list(self.strategy.ask(min(CHUNK, self.budget - len(self.proposed))))
-        first = not self.proposed
-        self.proposed += batch
-        return [default, *batch] if first and default not in batch else batch
-
-
 def check_results(plan: SweepPlan) -> None:
-    """Finds out before any work whether a plan's winners can be written.
+    """Finds out before any work whether a plan's winners can be written, and whether its seeds can be read.
 
     Raises:
-        InputError: a results file is damaged, or the folder cannot be written.
+        InputError: a results file or a seed is damaged, or the folder cannot be written.
     """
-    _publisher(plan, "").check(plan.space.problems)
+    Publishers(plan, "").check(plan.space.problems)
+    seed_groups(plan)
 
 
 def run_sweep(
@@ -147,87 +105,178 @@ def run_sweep(
     Raises:
         InputError: the results or the journal cannot be read or written.
     """
-    sweep = {**plan.identity, "trials": plan.loaded.spec.search.trials, "file": str(plan.loaded.source.file)}
+    sweep = {
+        **plan.identity,
+        "kernel": plan.describe_kernel(),
+        "trials": plan.loaded.spec.search.trials,
+        "file": str(plan.loaded.source.file),
+    }
     environment = {"versions": dict(plan.versions), "jobs": plan.jobs}
     check_results(plan)
     with Journal(plan.folder, sweep=sweep, environment=environment, fresh=fresh) as journal:
         return _Run(plan, journal, progress, timeouts).run()
 
 
+@dataclass(slots=True)
+class _Turn:
+    """One problem's part of the search.
+
+    Attributes:
+        index: of the problem.
+        problem: every axis.
+        legal: configs that the space holds for it.
+        left: proposals that the budget still allows.
+        default: the default's row in the problem's table, None where it is not in it.
+        trials: what is known so far, by name.
+    """
+
+    index: int
+    problem: Problem
+    legal: int
+    left: int
+    default: int | None
+    trials: dict[str, Trial] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> int:
+        """How many trials there will be, the default's included."""
+        return 1 + min(self.left, self.legal - (self.default is not None)) if self.legal else 0
+
+
 class _Run:
     def __init__(self, plan: SweepPlan, journal: Journal, progress: Progress, timeouts: Timeouts) -> None:
         self._plan, self._journal, self._progress = plan, journal, progress
         self._timeouts = timeouts
-        self._publisher = _publisher(plan, journal.started)
+        self._publishers = Publishers(plan, journal.started)
         self._default = plan.kernel.default_config
+        self._winners: list[Winner] = []
+        self._strategy = self._make_strategy()
 
     def run(self) -> SweepOutcome:
-        searches = [
-            self._search(*each)
-            for each in zip(self._plan.space.problems, self._plan.space.configs, strict=True)
-        ]
-        first = [search.ask(self._default) if search.legal else [] for search in searches]
-        ahead = [
-            Candidate(search.problem, config)
-            for search, configs in zip(searches, first, strict=True)
-            for config in configs
-        ]
-        new = [candidate for candidate in ahead if self._name(candidate) not in self._journal.trials]
-        total = sum(max(len(asked), search.expected) for search, asked in zip(searches, first, strict=True))
+        turns = [self._turn(index) for index in range(len(self._plan.space.problems))]
+        ahead = [candidate for turn in turns if turn.legal for candidate in self._first(turn)]
+        total = sum(turn.expected for turn in turns)
         self._progress.started(self._plan, min(total, len(self._journal.trials)), total)
-        with self._evaluator(bool(new)) as evaluator:
-            evaluator.prepare(new)
-            outcomes = [self._problem(*each, evaluator) for each in zip(searches, first, strict=True)]
+        with self._evaluator(has_work=bool(ahead)) as evaluator:
+            evaluator.prepare(ahead)
+            outcomes = [self._problem(turn, evaluator) for turn in turns]
         return SweepOutcome(self._plan, tuple(outcomes))
 
-    def _search(self, problem: Problem, configs: Sequence[Config]) -> _Search:
-        search = self._plan.loaded.spec.search
-        return _Search(
-            problem, STRATEGIES[search.strategy](configs, search.seed), len(configs), search.trials
+    def _make_strategy(self) -> Strategy:
+        plan, search = self._plan, self._plan.loaded.spec.search
+        seeds = from_json(self._journal.once("seeds.json", lambda: as_json(seed_groups(plan))))
+        task = SearchTask(
+            parameters=plan.kernel.parameters,
+            problems=plan.space.problems,
+            tables=plan.space.configs,
+            ladder=plan.kernel.ladder.name,
+            priors=(None,) * len(plan.space.problems),
+            seeds=seeds,
+            budget=search.trials,
+            seed=search.seed,
         )
+        return STRATEGIES[search.strategy](task)
 
-    def _problem(self, search: _Search, batch: Sequence[Config], evaluator: Evaluator) -> ProblemOutcome:
-        trials: dict[str, Trial] = {}
-        while batch:
-            for trial in self._evaluate(search.problem, batch, trials, evaluator):
-                trials[trial.trial] = trial
-                search.strategy.tell(trial)
-            batch = search.ask(self._default)
-            evaluator.prepare(self._unknown(search.problem, batch))
-        found = tuple(trials.values())
+    def _turn(self, index: int) -> _Turn:
+        table = self._plan.space.configs[index]
+        problem, budget = self._plan.space.problems[index], self._plan.loaded.spec.search.trials
+        default = table.find(self._default)
+        return _Turn(index, problem, len(table), budget - (default is not None), default)
+
+    def _first(self, turn: _Turn) -> list[Candidate]:
+        """What a problem will begin with, as far as that can be told: its compiling need not wait for its turn."""
+        likely = self._candidates(turn, self._strategy.foresee(turn.index, min(turn.left, CHUNK)))
+        return [
+            each for each in (Candidate(turn.problem, self._default), *likely) if not self._is_known(each)
+        ]
+
+    def _problem(self, turn: _Turn, evaluator: Evaluator) -> ProblemOutcome:
+        if turn.legal:
+            self._default_trial(turn, evaluator)
+            while rows := self._ask(turn, evaluator):
+                self._evaluate(turn, rows, evaluator)
+        found = tuple(turn.trials.values())
         winner = self._winner(found, evaluator)
-        published = self._publisher.publish([winner])[0] if winner else None
-        outcome = ProblemOutcome(search.problem, found, winner, published, search.legal)
+        published = None
+        if winner:
+            self._winners.append(winner)
+            published = self._publishers.publish(winner)
+        outcome = ProblemOutcome(turn.problem, found, winner, published, turn.legal)
         self._progress.problem(outcome)
         return outcome
 
-    def _evaluate(
-        self, problem: Problem, batch: Sequence[Config], found: Mapping[str, Trial], evaluator: Evaluator
-    ) -> Iterator[Trial]:
-        """The trials of a batch: those that the journal holds, then the others; `found` grows meanwhile."""
-        known, unknown = self._journal.trials, self._unknown(problem, batch)
-        names = [self._name(Candidate(problem, config)) for config in batch]
-        yield from [known[name] for name in names if name in known]
-        for trial in evaluator.evaluate(unknown, tuple(found.values())):
-            self._journal.record(trial)
-            self._progress.trial(trial)
-            yield trial
+    def _default_trial(self, turn: _Turn, evaluator: Evaluator) -> None:
+        """The baseline goes first; where the space does not hold it, beside the budget."""
+        for trial in self._trials(turn, [Candidate(turn.problem, self._default)], evaluator):
+            if turn.default is not None:
+                self._strategy.tell(turn.index, turn.default, trial.time_us)
 
-    def _unknown(self, problem: Problem, configs: Sequence[Config]) -> list[Candidate]:
-        candidates = (Candidate(problem, config) for config in configs)
-        return [each for each in candidates if self._name(each) not in self._journal.trials]
+    def _ask(self, turn: _Turn, evaluator: Evaluator) -> Sequence[int]:
+        """The next proposals, with all told that compiling ahead has found out meanwhile."""
+        likely = self._strategy.foresee(turn.index, min(turn.left, AHEAD)) if turn.left else ()
+        new = {
+            row: each
+            for row, each in zip(likely, self._candidates(turn, likely), strict=True)
+            if not self._is_known(each)
+        }
+        evaluator.prepare(list(new.values()))
+        for row, candidate in new.items():
+            if known := evaluator.known(candidate):
+                self._strategy.know(turn.index, row, known)
+        rows = self._strategy.ask(turn.index, min(CHUNK, turn.left)) if turn.left else ()
+        turn.left -= len(rows)
+        return rows
+
+    def _evaluate(self, turn: _Turn, rows: Sequence[int], evaluator: Evaluator) -> None:
+        candidates = self._candidates(turn, rows)
+        row_of = {self._name(candidate): row for row, candidate in zip(rows, candidates, strict=True)}
+        for trial in self._trials(turn, candidates, evaluator):
+            self._strategy.tell(turn.index, row_of[trial.trial], trial.time_us)
+
+    def _trials(self, turn: _Turn, candidates: Sequence[Candidate], evaluator: Evaluator) -> Iterator[Trial]:
+        """The trials of candidates: those that the journal holds, then the others as they become known."""
+        for candidate in candidates:
+            if trial := self._journal.trials.get(self._name(candidate)):
+                turn.trials[trial.trial] = trial
+                yield trial
+        unknown = [each for each in candidates if not self._is_known(each)]
+        for trials in evaluator.evaluate(unknown, tuple(turn.trials.values())) if unknown else ():
+            self._journal.record(trials)
+            for trial in trials:
+                turn.trials[trial.trial] = trial
+                self._progress.trial(trial)
+                yield trial
+
+    def _candidates(self, turn: _Turn, rows: Sequence[int]) -> list[Candidate]:
+        table = self._plan.space.configs[turn.index]
+        return [Candidate(turn.problem, table[row]) for row in rows]
 
     def _winner(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
-        if not isinstance(evaluator, MeasuredEvaluator):
-            return select(trials, self._default, margin=MODELLED_MARGIN)
+        if not isinstance(evaluator, TimedEvaluator):
+            margin = MODELLED_MARGIN if self._plan.evidence is Evidence.MODELLED else 0.0
+            return select(trials, self._default, margin=margin)
         finalists = [*shortlist(trials, FINALISTS)]
         finalists += [each for each in trials if each.config == self._default and each not in finalists]
         final = self._final([each for each in finalists if each.status is Status.OK], evaluator)
         if final is None:
             return select(trials, self._default, margin=1.0)
-        return select(final.trials, self._default, margin=max(MEASURED_MARGIN, final.noise_floor))
+        neighbour = self._neighbour(trials[0].problem)
+        return select(final.trials, self._default, margin=max(MARGIN, final.noise_floor), neighbour=neighbour)
 
-    def _final(self, finalists: Sequence[Trial], evaluator: MeasuredEvaluator) -> Final | None:
+    def _neighbour(self, problem: Problem) -> Config | None:
+        """What won the problem that differs from this one in the ladder only, and least."""
+        ladder = self._plan.kernel.ladder.name
+
+        def rest(each: Problem) -> dict[str, int | str]:
+            return {name: value for name, value in each.items() if name != ladder}
+
+        near = [each for each in self._winners if rest(each.problem) == rest(problem)]
+        nearest = min(
+            near, key=lambda each: abs(int(each.problem[ladder]) - int(problem[ladder])), default=None
+        )
+        return nearest.config if nearest else None
+
+    def _final(self, finalists: Sequence[Trial], evaluator: TimedEvaluator) -> Final | None:
         """The finalists timed once more, unless the journal holds that already."""
         if known := self._journal.finals.get(final_name(finalists)):
             return known
@@ -235,62 +284,16 @@ class _Run:
             self._journal.record_final(final)
         return final
 
+    def _is_known(self, candidate: Candidate) -> bool:
+        return self._name(candidate) in self._journal.trials
+
     def _name(self, candidate: Candidate) -> str:
-        return trial_id(self._plan.source_hash, candidate, self._plan.device.slug)
+        return trial_id(self._plan.source_hash, candidate, self._plan.device.slug, self._plan.routing)
 
     @contextmanager
-    def _evaluator(self, has_work: bool) -> Iterator[Evaluator]:
-        """The evaluator for what the machine has, with its worker pools; a finished run starts no compilers."""
-        plan = self._plan
-        subject = Subject(
-            reference=plan.loaded.spec.kernel,
-            kernel=plan.kernel,
-            device=plan.device,
-            source_hash=plan.source_hash,
-            verify_seeds=plan.loaded.spec.verify.seeds,
-        )
-        with ExitStack() as stack:
-            compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=self._timeouts.compile_s))
-            if has_work:
-                for _ in range(plan.jobs):
-                    compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
-            if plan.evidence is Evidence.MEASURED:
-                seconds = self._timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
-                gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds))
-                yield self._measured(subject, compilers, gpu)
-                return
-            interpreters = stack.enter_context(
-                WorkerPool(
-                    plan.jobs, timeout_s=self._timeouts.verify_s, environment={"TRITON_INTERPRET": "1"}
-                )
-            )
-            yield ModelledEvaluator(subject, compilers, interpreters, Workload(self._progress.work))
-
-    def _measured(self, subject: Subject, compilers: WorkerPool, gpu: WorkerPool) -> MeasuredEvaluator:
-        measure = self._plan.loaded.spec.measure
-        settings = MeasureSettings(
-            relative_ci=measure.relative_ci,
-            max_rounds=measure.max_rounds,
-            max_seconds=measure.max_seconds,
-            min_rounds=min(MeasureSettings().min_rounds, measure.max_rounds),
-        )
-        return MeasuredEvaluator(
-            subject,
-            compilers,
-            gpu,
-            default=self._default,
-            settings=settings,
-            record_samples=self._journal.record_samples,
-            workload=Workload(self._progress.work),
-        )
-
-
-def _publisher(plan: SweepPlan, started: str) -> Publisher:
-    spec = plan.loaded.spec
-    run = Run(
-        source_hash=plan.source_hash, versions=dict(plan.versions), date=started, extra={"sweep": spec.name}
-    )
-    measure: dict[str, object] = {"routing": spec.measure.routing}
-    if plan.evidence is Evidence.MODELLED:
-        measure = {"model": MODEL, "timed": False}
-    return Publisher(plan.out, plan.kernel, plan.device, plan.run_id, run, measure)
+    def _evaluator(self, *, has_work: bool) -> Iterator[Evaluator]:
+        workload = Workload(self._progress.work)
+        with open_evaluator(
+            self._plan, self._timeouts, workload, self._journal, has_work=has_work
+        ) as evaluator:
+            yield evaluator

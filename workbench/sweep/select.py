@@ -38,13 +38,16 @@ class Winner:
     margin: float
 
 
-def select(trials: Sequence[Trial], default: Config, *, margin: float) -> Winner | None:
+def select(
+    trials: Sequence[Trial], default: Config, *, margin: float, neighbour: Config | None = None
+) -> Winner | None:
     """The winner among one problem's trials, or None where no config is valid.
 
     Args:
         trials: all trials of one problem.
         default: the kernel's default config, complete.
         margin: share of the default's time by which a config must be ahead of it.
+        neighbour: what won the neighbouring problem; of timed configs that tie within the margin it goes first.
     """
     valid = [trial for trial in trials if trial.status is Status.OK and trial.time_us is not None]
     if not valid:
@@ -53,7 +56,27 @@ def select(trials: Sequence[Trial], default: Config, *, margin: float) -> Winner
     if baseline is None:
         return _winner(min(valid, key=_order), None, margin)
     ahead = [trial for trial in valid if _relative_time(trial, baseline) < 1.0 - margin]
-    return _winner(min(ahead, key=_order, default=baseline), baseline, margin)
+    if not ahead:
+        return _winner(baseline, baseline, margin)
+    return _winner(_of_ties(ahead, margin, neighbour), baseline, margin)
+
+
+def _of_ties(ahead: Sequence[Trial], margin: float, neighbour: Config | None) -> Trial:
+    """The fastest; where times carry intervals, of those that tie with it the neighbour's config, then the smallest."""
+    fastest = min(ahead, key=_order)
+    if fastest.ratio is None or fastest.ratio_ci is None:
+        return fastest
+    ties = [
+        trial for trial in ahead if trial.ratio is not None and trial.ratio <= fastest.ratio * (1.0 + margin)
+    ]
+    return next((trial for trial in ties if trial.config == neighbour), min(ties, key=_size))
+
+
+def _size(trial: Trial) -> tuple[int, float]:
+    """Registers and shared memory of its blocks, then the time; a recording without resources goes by the time."""
+    registers = sum(launch.registers * launch.num_warps for launch in trial.resources)
+    shared_words = sum(launch.shared_bytes // 4 for launch in trial.resources)
+    return registers + shared_words, trial.ratio or 0.0
 
 
 def shortlist(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from moe_kernels.tunable import Axis, Parameter, TunableKernel
 
 DEVICE_FILES = (".yaml", ".yml")
+_ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -45,12 +46,13 @@ class Search(_Section):
     """How configs are picked.
 
     Attributes:
-        strategy: `exhaustive`, every config in the file's order, or `random`, drawn without repeating.
-        trials: the most configs tried per problem.
-        seed: of the random order.
+        strategy: `auto`, a model of all that is known so far; `optuna`, Optuna's TPE; `random`, drawn without
+            repeating; or `exhaustive`, every config in the file's order.
+        trials: the most configs tried per problem, the default beside them.
+        seed: of whatever is drawn.
     """
 
-    strategy: Literal["exhaustive", "random"] = "exhaustive"
+    strategy: Literal["auto", "optuna", "random", "exhaustive"] = "auto"
     trials: int = Field(default=400, ge=1)
     seed: int = Field(default=0, ge=0, lt=1 << 32)
 
@@ -60,15 +62,24 @@ class Measure(_Section):
 
     Attributes:
         relative_ci: rounds stop once the interval of a config's ratio to the default is this narrow.
-        routing: how tokens spread over experts in the inputs.
+        routing: how tokens spread over experts in the inputs: `uniform`, `zipf`, `zipf:EXPONENT` or `recorded:PATH`, or
+            several, of which a winner must lose on none.
         max_rounds: the most rounds of one problem, however wide the interval still is.
         max_seconds: the most seconds spent on one problem's rounds.
     """
 
     relative_ci: float = Field(default=0.01, gt=0, lt=1)
-    routing: Literal["uniform"] = "uniform"
+    routing: Names = ("uniform",)
     max_rounds: int = Field(default=200, ge=5)
     max_seconds: float = Field(default=60.0, gt=0)
+
+    @field_validator("routing")
+    @classmethod
+    def _known_routing(cls, routing: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [each for each in routing if not _ROUTING.fullmatch(each)]:
+            allowed = "uniform, zipf, zipf:EXPONENT, recorded:FILE.npy, or a list of these"
+            raise ValueError(f"{brief(unknown[0], 60)!r} is no routing; allowed: {allowed}")
+        return routing
 
 
 class Verify(_Section):
@@ -81,12 +92,48 @@ class Verify(_Section):
     seeds: int = Field(default=3, ge=1, le=1000)
 
 
+class Noise(_Section):
+    """Noise drawn over recorded times; every figure but the seed is a share of the time, or a share of samples.
+
+    Attributes:
+        seed: of every draw.
+        drift: standard deviation between windows (batches), and of the wandering within one.
+        placement: standard deviation of a config's bias within one process.
+        jitter: standard deviation of a single sample.
+        burst_rate: share of the samples that a burst hits.
+        burst: mean slow-down of such a sample.
+        throttle: slow-down of the throttle step.
+        throttle_rate: share of windows that have one.
+    """
+
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    drift: float = Field(default=0.02, ge=0, le=0.5)
+    placement: float = Field(default=0.001, ge=0, le=0.5)
+    jitter: float = Field(default=0.01, ge=0, le=0.5)
+    burst_rate: float = Field(default=0.02, ge=0, le=1)
+    burst: float = Field(default=0.2, ge=0, le=10)
+    throttle: float = Field(default=0.15, ge=0, le=10)
+    throttle_rate: float = Field(default=0.2, ge=0, le=1)
+
+
+class Evaluate(_Section):
+    """Where times come from, other than from compiling and timing.
+
+    Attributes:
+        replay: recordings (our journals, Kernel Tuner's cache files), relative to the sweep file; several are a family.
+        noise: `none`, or the noise to draw over the recorded times.
+    """
+
+    replay: Names
+    noise: Literal["none"] | Noise = "none"
+
+
 class SweepSpec(_Section):
     """A sweep file; see docs and `sweeps/` for examples.
 
     Attributes:
         name: a plain word; runs are named after it.
-        kernel: a shipped kernel, or `package.module:NAME`.
+        kernel: a shipped kernel, or `package.module:NAME`; empty for a replayed sweep.
         device: slugs, aliases, `auto` or YAML files (relative to the sweep file).
         problems: the values of every axis of the kernel; the problems are their product.
         space: the values to try of some parameters of the kernel; the others stay at their default.
@@ -94,17 +141,23 @@ class SweepSpec(_Section):
         search: how configs are picked.
         measure: how they are timed.
         verify: how they are checked.
+        seeds: recordings and results files with configs to start from, relative to the sweep file.
+        evaluate: a recording to replay; device, kernel, problems and space then come from it.
+        default: the baseline of a replayed sweep, by parameter.
     """
 
     name: str
-    kernel: str
+    kernel: str = ""
     device: Names = ("auto",)
-    problems: dict[str, Axes]
+    problems: dict[str, Axes] = {}
     space: dict[str, Values] = {}
     constraints: Names = ()
     search: Search = Search()
     measure: Measure = Measure()
     verify: Verify = Verify()
+    seeds: Names = ()
+    evaluate: Evaluate | None = None
+    default: dict[str, int | float | str] = {}
 
     @field_validator("name")
     @classmethod
@@ -142,6 +195,10 @@ class LoadedSpec:
         """The devices, with the paths of YAML files made relative to where the sweep file is."""
         folder = self.source.file.parent
         return tuple(str(folder / each) if each.endswith(DEVICE_FILES) else each for each in self.spec.device)
+
+    def path(self, name: str) -> Path:
+        """A path that the file names, relative to where it is."""
+        return self.source.file.parent / name
 
     def override(
         self, *, device: str | None = None, trials: int | None = None, seed: int | None = None
@@ -188,11 +245,27 @@ def load_spec(path: str | Path) -> LoadedSpec:
     """
     source = read_yaml(Path(path))
     loaded = LoadedSpec(validate(SweepSpec, source), source, ())
+    _check_sections(loaded)
     _check_list(loaded, loaded.spec.device, "device")
     for section in ("problems", "space"):
         for name, values in getattr(loaded.spec, section).items():
             _check_list(loaded, values, section, name)
     return replace(loaded, constraints=tuple(_constraints(loaded)))
+
+
+def _check_sections(loaded: LoadedSpec) -> None:
+    """A sweep names its kernel and problems, a replayed one takes them from the recording."""
+    given = loaded.source.data
+    if loaded.spec.evaluate is None:
+        for missing in (key for key in ("kernel", "problems") if key not in given):
+            raise loaded.error("is missing", missing)
+        if "default" in given:
+            raise loaded.error("is for replayed sweeps only; a kernel has a default of its own", "default")
+        return
+    for key in ("device", "kernel", "problems", "space"):
+        if key in given:
+            raise loaded.error("comes from the recording; leave it out beside evaluate.replay", key)
+    _check_list(loaded, loaded.spec.evaluate.replay, "evaluate", "replay")
 
 
 def _constraints(loaded: LoadedSpec) -> Iterator[Constraint]:

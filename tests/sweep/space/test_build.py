@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import json
-import time
+import re
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -88,12 +90,64 @@ def test_a_constraint_that_cannot_be_evaluated_is_placed(complaint):
     assert "block=2, rows=2" in error.message
 
 
-def test_an_explosive_space_is_refused_with_its_size(complaint):
-    started = time.monotonic()
-    error = complaint(space=json.dumps({"block": list(range(2000)), "scale": [i / 8 for i in range(2000)]}))
-    assert "2 problems x 4000000 configs are 8000000 candidates; at most 1000000" in error.message
+def test_millions_of_combinations_are_no_obstacle_where_few_are_allowed(space):
+    values = {"block": list(range(2000)), "scale": [place / 8 for place in range(2000)]}
+    found = space(
+        space=json.dumps(values), constraints='["block % 1000 == 1", "scale * 8 == block", "block < rows"]'
+    )
+    assert [[config["block"] for config in configs] for configs in found.configs] == [[1], [1]]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "told"), [("[]", "1000000"), ('["block * scale < 60000"]', "[0-9]{6}")]
+)
+def test_a_space_whose_configs_do_not_fit_is_refused_with_the_counts(complaint, constraints, told):
+    values = {"block": list(range(1000)), "scale": [place / 8 for place in range(1000)]}
+    with patch("workbench.sweep.space.build.MAX_CONFIGS", 50_000):
+        error = complaint(space=json.dumps(values), constraints=constraints)
+    assert re.search(f"leave {told} or more configs of 2 problems x 1000000 combinations", error.message)
+    assert "at most 50000 are allowed" in error.message
     assert (error.line, error.key) == (5, "space")
-    assert time.monotonic() - started < 10
+
+
+def test_a_space_that_takes_too_long_to_enumerate_is_refused(complaint):
+    with patch("workbench.sweep.space.build.MAX_EVALUATED", 100):
+        error = complaint(
+            space=json.dumps({"block": list(range(100)), "scale": [0.5, 0.25]}),
+            constraints='["block * scale < 7"]',
+        )
+    assert "2 problems x 200 combinations of values need more than 100 evaluations" in error.message
+    assert (error.line, error.key) == (5, "space")
+
+
+def test_a_constraint_that_fails_everywhere_in_a_large_space_does_not_hold_it_up(complaint):
+    with patch("workbench.sweep.space.predicates.MAX_SETTLED", 100):
+        error = complaint(space=json.dumps({"block": list(range(200))}), constraints='["mode * block > 3"]')
+    assert "cannot be evaluated, or has integers over 2**53" in error.message
+    assert (error.line, error.key) == (6, "constraints[0]")
+
+
+def test_more_problems_than_a_sweep_may_have_are_refused(complaint):
+    with patch("workbench.sweep.space.build.MAX_PROBLEMS", 100):
+        error = complaint(problems=json.dumps({"dtype": "bf16", "rows": list(range(1, 102))}))
+    assert "these are 101 problems; at most 100 are allowed" in error.message
+    assert (error.line, error.key) == (4, "problems")
+
+
+def test_problems_that_no_constraint_tells_apart_share_one_table(space):
+    first, second = space(constraints='["block > 1"]').configs
+    assert first is second
+    first, second = space(constraints='["block <= rows"]').configs
+    assert len(first) < len(second)
+
+
+def test_candidates_are_made_one_by_one(space):
+    values = {"block": list(range(1000)), "scale": [place / 8 for place in range(1000)]}
+    found = space(space=json.dumps(values), constraints="[]")
+    assert [len(configs) for configs in found.configs] == [1_000_000, 1_000_000]
+    first = list(itertools.islice(found.candidates(), 2))
+    assert [each.config["block"] for each in first] == [0, 0]
+    assert found.configs[0].find({"block": 999, "mode": "fast", "scale": 0.5}) == 999_004
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)

@@ -1,0 +1,20 @@
+"""Recorded landscapes, and sweeps over them: search, statistics and recovery without a GPU."""
+
+from __future__ import annotations
+
+from workbench.replay.family import DEVICE, Family, problem_key, read_family, read_landscapes
+from workbench.replay.landscape import Failure, Landscape
+from workbench.replay.noise import Noise, NoisyGpu, NoisyTimer
+
+__all__ = [
+    "DEVICE",
+    "Failure",
+    "Family",
+    "Landscape",
+    "Noise",
+    "NoisyGpu",
+    "NoisyTimer",
+    "problem_key",
+    "read_family",
+    "read_landscapes",
+]
