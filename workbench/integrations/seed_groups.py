@@ -9,6 +9,7 @@ from workbench.errors import InputError
 from workbench.integrations.results import KERNEL, VARIANT
 from workbench.integrations.seeds_file import Seed, Seeds
 from workbench.integrations.targets import ENGINE_TARGETS
+from workbench.replay import DEVICE
 from workbench.search.strategy import SeedGroup, SeedRow
 
 
@@ -33,8 +34,8 @@ def seed_groups(seeds: Seeds, problems: Sequence[Problem], kernel: TunableKernel
     found: dict[tuple[object, ...], SeedGroup] = {}
     for problem in problems:
         for seed, full in seeds.open_axes(problem):
-            group = SeedGroup(f"{seed.source} ({seed.device})", full, (_row(seed, kernel),))
-            found.setdefault((group.source, *full.items()), group)
+            group = SeedGroup(seed.source, {DEVICE: seed.device, **full}, (_row(seed, kernel),))
+            found.setdefault((group.source, *group.problem.items()), group)
     return tuple(found.values())
 
 

@@ -22,6 +22,7 @@ import msgspec
 from workbench.errors import InputError
 
 SCHEMA = "workbench.seeds/1"
+_HEAD = 256
 MAX_BYTES = 32 * 1024 * 1024
 
 Value = int | float | str
@@ -93,6 +94,15 @@ def seeds_text(seeds: Seeds) -> str:
     rows = ",\n  ".join(json.dumps(_fields(seed)) for seed in seeds.rows)
     head = f'"schema": {json.dumps(SCHEMA)}, "kernel": {json.dumps(seeds.kernel)}'
     return f'{{{head},\n "rows": [\n  {rows}\n ]}}\n'
+
+
+def is_seeds_file(path: Path) -> bool:
+    """Whether a file says at its beginning that it is one of these."""
+    try:
+        with path.open("rb") as file:
+            return json.dumps(SCHEMA).encode() in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def read_seeds(path: Path) -> Seeds:
