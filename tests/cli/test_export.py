@@ -124,3 +124,13 @@ def test_a_damaged_results_file_is_one_line_and_leaves_nothing(run, results, tmp
     code, _, err = run("vllm")
     assert (code, err.count("\n")) == (2, 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_the_installed_engine_ships_is_named(run, results, tmp_path, monkeypatch):
+    write(results)
+    shipped = tmp_path / "vllm" / "model_executor" / "layers" / "fused_moe" / "configs"
+    shipped.mkdir(parents=True)
+    (tmp_path / "vllm" / "__init__.py").touch()
+    (shipped / f"{STEM}.json").write_text("{}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert f"vLLM ships a table {STEM}.json; this one hides it" in run("vllm")[1]

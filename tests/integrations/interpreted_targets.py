@@ -31,16 +31,15 @@ def checked(reference, problem, config=None):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("tokens", [4, 300])
 @pytest.mark.parametrize(
-    "config", [{}, {**CONFIG, "BLOCK_SIZE_N": 32, "BLOCK_SIZE_K": 16}], ids=["default", "other"]
+    ("tokens", "config"), [(4, {}), (300, {**CONFIG, "BLOCK_SIZE_N": 32, "BLOCK_SIZE_K": 16})]
 )
 def test_experts_agree_with_the_reference(engine, tokens, config):
     assert checked(f"{engine}.fused_moe", {**PROBLEM, "tokens": tokens}, config) is None
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
-@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+@pytest.mark.parametrize("dtype", ["fp16"])
 @pytest.mark.parametrize("sizes", [(6, 3, 48, 80), (1, 1, 16, 16), (3, 3, 33, 17)])
 def test_experts_of_odd_sizes_agree_with_the_reference(engine, dtype, sizes):
     problem = dict(zip(("num_experts", "top_k", "hidden_size", "intermediate_size"), sizes, strict=True))

@@ -60,6 +60,15 @@ def test_sglang_gets_a_folder_of_its_triton_a_second_table_and_provenance_outsid
     }
 
 
+def test_sglang_may_ask_for_fp8_weights_with_a_scale_a_channel_under_a_name_of_its_own(results, out):
+    write(results, problem={"dtype": "fp8_w8a8"})
+    names = {path.rpartition("/")[2] for path in export(SGLANG, results, out)} - {"provenance.json"}
+    stem = f"{STEM},dtype=fp8_w8a8"
+    channel = f"{stem},per_channel_quant=True"
+    assert names == {f"{each}{down}.json" for each in (stem, channel) for down in ("", "_down")}
+    assert len({path.read_text() for path in out.rglob("E=*.json")}) == 1
+
+
 def test_a_table_holds_nothing_but_ascending_counts_and_the_six_keys(results, out):
     write(results, {1: a_row(), 8: a_row(), 5000: a_row()})
     export(VLLM, results, out)

@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 
+from moe_kernels.registry import TUNABLES
+from moe_kernels.tunable import Parameter
 from tests.integrations.engine_loaders import needs_wheels, wheel
 from tests.integrations.results_for_experts import CONFIG, PROBLEM, UNFUSED
+from tests.integrations.stand_in_engines import stand_in_engines
 from workbench.errors import InputError
 from workbench.integrations.engines import ENGINES
 from workbench.integrations.import_tables import import_seeds
+from workbench.integrations.seed_groups import seed_groups
 from workbench.integrations.seeds_file import Seed, Seeds, read_seeds, seeds_text
 from workbench.integrations.sources import read_tables
+from workbench.sweep.plan import make_plans
+from workbench.sweep.seeds import seed_groups as groups_of_sweep
+from workbench.sweep.spec import load_spec
 
 NAME = "E=128,N=704,device_name=NVIDIA_H200.json"
 
@@ -162,3 +170,50 @@ def test_the_shipped_tables_are_imported_whole(engine, tables, seeds):
     imported = import_seeds(ENGINES[engine], read_tables(wheel(engine)))
     assert len(imported.tables) >= tables
     assert len(imported.seeds.rows) >= seeds
+
+
+def a_kernel(**parameters):
+    routing = TUNABLES["routing"]
+    return replace(routing, name="experts", parameters=tuple(Parameter(*each) for each in parameters.items()))
+
+
+def test_a_search_gets_each_row_as_a_winner_of_its_own_problem(tmp_path):
+    seeds = Seeds("experts", seeds_of(write(tmp_path)))
+    kernel = a_kernel(**dict.fromkeys(UNFUSED, 1), split_k=1)
+    groups = seed_groups(seeds, [{**PROBLEM, "tokens": 2}, {**PROBLEM, "tokens": 4}], kernel)
+    on_h200 = {"device": "NVIDIA_H200", **PROBLEM}
+    assert [group.problem for group in groups] == [{**on_h200, "tokens": 1}, {**on_h200, "tokens": 64}]
+    (row,) = groups[0].rows
+    assert (row.config, row.time_us, row.chosen) == ({**UNFUSED, "split_k": 1}, None, True)
+
+
+def test_an_engine_s_own_kernel_takes_seeds_of_the_experts(tmp_path):
+    seeds = Seeds("experts", seeds_of(write(tmp_path)))
+    kernel = replace(a_kernel(**dict.fromkeys(CONFIG, 0)), name="sglang_fused_moe")
+    assert {
+        group.rows[0].config["num_stages"] for group in seed_groups(seeds, [PROBLEM | {"tokens": 1}], kernel)
+    } == {5}
+
+
+def test_seeds_of_another_kernel_are_refused(tmp_path):
+    seeds = Seeds("experts", seeds_of(write(tmp_path)))
+    with pytest.raises(InputError, match="the seeds are for 'experts', the sweep is for 'routing'"):
+        seed_groups(seeds, [PROBLEM], TUNABLES["routing"])
+    with pytest.raises(InputError, match="'BLOCK_SIZE_M' is no parameter of experts"):
+        seed_groups(seeds, [PROBLEM | {"tokens": 1}], a_kernel(num_warps=1))
+
+
+def test_a_sweep_takes_a_seeds_file(tmp_path):
+    seeds = tmp_path / "h200.seeds.json"
+    seeds.write_text(seeds_text(Seeds("experts", seeds_of(write(tmp_path)))))
+    problems = ", ".join(f"{axis}: {value}" for axis, value in PROBLEM.items())
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(
+        f"name: engine\nkernel: vllm.fused_moe\ndevice: b200\nseeds: {seeds.name}\n"
+        f"problems: {{{problems}, tokens: [8]}}\nspace: {{num_warps: [4]}}\n"
+    )
+    with stand_in_engines():
+        (plan,) = make_plans(load_spec(sweep), "auto", out=tmp_path, jobs=1)
+        groups = groups_of_sweep(plan)
+    assert [group.problem["tokens"] for group in groups] == [1, 64]
+    assert all(group.rows[0].chosen and group.rows[0].config == CONFIG for group in groups)

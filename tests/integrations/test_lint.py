@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,9 +9,11 @@ from hypothesis import strategies as st
 
 from tests.integrations.engine_loaders import needs_wheels, wheel
 from tests.integrations.results_for_experts import CONFIG
+from workbench.errors import InputError
 from workbench.integrations.engines import ENGINES, LADDER
-from workbench.integrations.lint import lint_tables
+from workbench.integrations.lint import SEVERITIES, lint_tables
 from workbench.integrations.sources import read_tables
+from workbench.integrations.table import read_table
 
 GOOD = "E=128,N=704,device_name=NVIDIA_B200.json"
 FULL = {str(tokens): CONFIG for tokens in LADDER}
@@ -191,21 +194,34 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-@given(
-    st.dictionaries(
-        st.sampled_from(["1", "0", "-3", "01", "8", "x", ""]) | st.text(max_size=3),
-        json_values | st.dictionaries(st.sampled_from([*CONFIG, "USE_TMA", "x"]), json_values, max_size=7),
-        max_size=4,
-    )
+def test_a_key_of_control_characters_is_shown_in_ascii(lint):
+    found = lint({"\x1b[31m": 1, "\ud800": 2, **FULL})
+    assert {key for _, _, key, _ in found} == {r"\x1b[31m", r"\ud800"}
+
+
+tables_of_anything = st.dictionaries(
+    st.sampled_from(["1", "0", "-3", "01", "8", "x", ""]) | st.text(max_size=3),
+    json_values | st.dictionaries(st.sampled_from([*CONFIG, "USE_TMA", "x"]), json_values, max_size=7),
+    max_size=4,
 )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(tables_of_anything)
 def test_nothing_in_a_table_makes_lint_raise(tmp_path, content):
     (tmp_path / GOOD).write_text(json.dumps(content))
+    tables = read_tables(tmp_path)
     for engine in (None, *ENGINES):
-        assert all(
-            each.severity in ("error", "warning", "note")
-            for each in lint_tables(read_tables(tmp_path), engine)
-        )
+        assert all(each.severity in SEVERITIES for each in lint_tables(tables, engine))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(tables_of_anything)
+def test_reading_a_table_raises_nothing_but_an_error_of_ours(tmp_path, content):
+    (tmp_path / GOOD).write_text(json.dumps(content))
+    for engine in ENGINES.values():
+        with suppress(InputError):
+            assert read_table(read_tables(tmp_path)[0], engine).rows
 
 
 @needs_wheels

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tuned import source_hash
 from tests.integrations.results_for_experts import CONFIG, PROBLEM
 from tests.integrations.stand_in_engines import stand_in_engines
@@ -154,6 +155,12 @@ def test_inputs_draw_distinct_experts_and_the_traffic_counts_those_that_are_hit(
     one = kernel.traffic({**PROBLEM, "tokens": 1})
     assert one.bytes_read == pytest.approx(8 * 3 * 704 * 2816 * 2, rel=1e-3)
     assert one.flops == 2 * 8 * 3 * 704 * 2816
+
+
+def test_a_routing_distribution_decides_which_experts_are_hit(engines):
+    skewed = load_kernel("vllm.fused_moe").under(RoutingDistribution("zipf:3", "zipf", 3.0))
+    problem = {**PROBLEM, "hidden_size": 16, "intermediate_size": 16, "tokens": 50}
+    assert len(draw_inputs(skewed, problem, seed=0, device="cpu")["ids"].unique()) < 100
 
 
 @pytest.mark.parametrize("block", [16, 32])

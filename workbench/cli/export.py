@@ -53,20 +53,35 @@ def export(
     """
     from workbench.integrations.engines import find_engine
     from workbench.integrations.export import make_tables, write_tables
-    from workbench.report.engine_export import export_record, export_tables
+    from workbench.integrations.sources import find_package
+    from workbench.report.engine_export import Export, export_record, export_tables
     from workbench.report.table import print_json, print_table
 
     target = find_engine(engine)
     winners = _winners(device, kernel, evidence, problem, results)
-    gpu = _device(device, winners)
-    tables = make_tables(target, winners, gpu)
-    name = winners[0].file.device_name
-    write_tables(target, tables, name, out)
+    gpu, package = _device(device, winners), find_package(target.name)
+    exported = Export(
+        engine=target,
+        tables=make_tables(target, winners, gpu),
+        winners=winners,
+        device=gpu,
+        out=out,
+        source_hash=_source_hash(kernel),
+        shipped=package / target.package if package else None,
+    )
+    write_tables(target, exported.tables, winners[0].file.device_name, out)
     if as_json:
-        print_json(export_record(target, tables, winners, gpu, out))
+        print_json(export_record(exported))
         return
-    for table in export_tables(target, tables, winners, gpu, out):
+    for table in export_tables(exported):
         print_table(table)
+
+
+def _source_hash(kernel: str) -> str | None:
+    from moe_kernels.registry import TUNABLES
+    from moe_kernels.tuned import source_hash
+
+    return source_hash(TUNABLES[kernel].kernels) if kernel in TUNABLES else None
 
 
 def _winners(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -122,9 +122,7 @@ def _tables_of(engine: Engine, winners: ProblemWinners, device: Device) -> Itera
         raise InputError(error.message, file=winners.path, key=error.key) from None
     for folder, rows in folders.items():
         exported = _rows(engine, problem, rows, device)
-        # SGLang takes the up table for both GEMMs where there is no other, but says that it is missing.
-        names = (name, replace(name, down=True)) if engine.name == "sglang" else (name,)
-        for each in names:
+        for each in engine.names(name):
             yield ExportedTable(
                 path=folder / engine.file_name(each),
                 name=each,

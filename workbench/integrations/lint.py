@@ -51,8 +51,8 @@ class Checked:
     up: RawTable | None
 
     def finding(self, severity: Severity, rule: str, message: str, key: str = "") -> Finding:
-        """A finding in this table."""
-        return Finding(severity, rule, self.raw.path, key[:80], message)
+        """A finding in this table; a key may hold anything, and is shown in ASCII."""
+        return Finding(severity, rule, self.raw.path, ascii(key[:80])[1:-1], message)
 
 
 def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[Finding, ...]:

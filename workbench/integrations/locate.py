@@ -139,7 +139,7 @@ def locate(
     )
     if engine.name == "vllm" and surroundings.batch_invariant:
         return _batch_invariant(answer)
-    second = _second_gemm(engine, name, surroundings)
+    second = _other_names(engine, name, surroundings)
     return replace(answer, notes=(*_notes(answer), *second))
 
 
@@ -165,14 +165,15 @@ def _notes(answer: EngineAnswer) -> list[str]:
     return notes
 
 
-def _second_gemm(engine: Engine, name: TableName, surroundings: Surroundings) -> list[str]:
-    """SGLang looks for a table of the second GEMM too."""
-    if engine.name != "sglang":
-        return []
-    down = replace(name, down=True)
-    _, table = _load_sglang(engine, down, surroundings)
-    found = f"takes {table.path}" if table else "finds no table of its own, and takes the first one's"
-    return [f"for the second GEMM it looks for {engine.file_name(down)} and {found}"]
+def _other_names(engine: Engine, name: TableName, surroundings: Surroundings) -> list[str]:
+    """SGLang looks for a table of the second GEMM too, and for weights with a scale a channel under another name."""
+    notes = []
+    for other in engine.names(name)[1:]:
+        _, table = _LOADERS[engine.name](engine, other, surroundings)
+        what = "of weights with a scale a channel" if other.per_channel else "for the second GEMM"
+        found = f"finds {table.path}" if table else "finds none"
+        notes.append(f"{what} it looks for {engine.file_name(other)} and {found}")
+    return notes
 
 
 def _load_vllm(

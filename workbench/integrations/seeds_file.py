@@ -12,7 +12,7 @@ tables leave the hidden size and the experts a token open.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ import msgspec
 from workbench.errors import InputError
 
 SCHEMA = "workbench.seeds/1"
+_HEAD = 256
 MAX_BYTES = 32 * 1024 * 1024
 
 Value = int | float | str
@@ -95,6 +96,15 @@ def seeds_text(seeds: Seeds) -> str:
     return f'{{{head},\n "rows": [\n  {rows}\n ]}}\n'
 
 
+def is_seeds_file(path: Path) -> bool:
+    """Whether a file says at its beginning that it is one of these."""
+    try:
+        with path.open("rb") as file:
+            return json.dumps(SCHEMA).encode() in file.read(_HEAD)
+    except OSError:
+        return False
+
+
 def read_seeds(path: Path) -> Seeds:
     """Reads a seeds file, strictly.
 
@@ -131,8 +141,3 @@ def _fields(seed: Seed) -> dict[str, Any]:
         "problem": dict(seed.problem),
         "config": dict(seed.config),
     }
-
-
-def devices_of(seeds: Sequence[Seed]) -> tuple[str, ...]:
-    """The devices that seeds were chosen for."""
-    return tuple(dict.fromkeys(seed.device for seed in seeds))

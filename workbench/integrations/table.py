@@ -63,7 +63,9 @@ def read_table(raw: RawTable, engine: Engine) -> EngineTable:
             file=str(raw.path),
         )
     if raw.duplicates:
-        raise InputError("appears twice in one object", file=str(raw.path), key=raw.duplicates[0][:40])
+        raise InputError(
+            "appears twice in one object", file=str(raw.path), key=ascii(raw.duplicates[0][:40])[1:-1]
+        )
     if not isinstance(raw.content, dict):
         raise InputError("must be an object with a row a token count", file=str(raw.path))
     rows = {
@@ -99,4 +101,4 @@ def _row(raw: RawTable, engine: Engine, key: str, value: Any) -> dict[str, Any]:
 
 
 def _fail(raw: RawTable, key: str, message: str) -> NoReturn:
-    raise InputError(message, file=str(raw.path), key=key[:80])
+    raise InputError(message, file=str(raw.path), key=ascii(key[:80])[1:-1])

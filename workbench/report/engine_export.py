@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +30,36 @@ _COLUMNS = (
 )
 
 
-def export_tables(
-    engine: Engine,
-    tables: Sequence[ExportedTable],
-    winners: Sequence[ProblemWinners],
-    device: Device,
-    out: Path,
-) -> tuple[Table, ...]:
-    """A table a file that was written, with what to know below the last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What was exported, and from what.
 
-    Args:
-        engine: who will load them.
+    Attributes:
+        engine: who will load it.
         tables: what was written.
         winners: what they come from.
         device: the GPU.
         out: the folder.
+        source_hash: of the kernel as it is now, None where it is not at hand.
+        shipped: where the engine's installed package has its own tables, None where it is not installed.
     """
-    notes = _notes(engine, tables, winners, device, out)
-    shown = [table for table in tables if not table.name.down]
+
+    engine: Engine
+    tables: Sequence[ExportedTable]
+    winners: Sequence[ProblemWinners]
+    device: Device
+    out: Path
+    source_hash: str | None
+    shipped: Path | None
+
+
+def export_tables(export: Export) -> tuple[Table, ...]:
+    """A table a file that was written, with what to know below the last."""
+    shown = [table for table in export.tables if not table.name.down]
+    notes = _notes(export)
     return tuple(
         Table(
-            f"{out / table.path}\n{pairs(table.problem)}",
+            f"{export.out / table.path}\n{pairs(table.problem)}",
             _COLUMNS,
             tuple(_cells(tokens, row) for tokens, row in table.rows.items()),
             notes if table is shown[-1] else (),
@@ -57,21 +68,15 @@ def export_tables(
     )
 
 
-def export_record(
-    engine: Engine,
-    tables: Sequence[ExportedTable],
-    winners: Sequence[ProblemWinners],
-    device: Device,
-    out: Path,
-) -> dict[str, Any]:
+def export_record(export: Export) -> dict[str, Any]:
     """The same for JSON."""
     return {
-        "engine": engine.name,
-        "device": device.slug,
-        "out": str(out),
-        "variable": engine.variable,
-        "files": [_file_record(table, out) for table in tables],
-        "notes": list(_notes(engine, tables, winners, device, out)),
+        "engine": export.engine.name,
+        "device": export.device.slug,
+        "out": str(export.out),
+        "variable": export.engine.variable,
+        "files": [_file_record(table, export.out) for table in export.tables],
+        "notes": list(_notes(export)),
     }
 
 
@@ -95,21 +100,17 @@ def _cells(tokens: int, row: ExportedRow) -> tuple[str, ...]:
     return (str(tokens), pairs(row.config), row.origin, f"{about}{row.winner.time_us:.3g}", speedup)
 
 
-def _notes(
-    engine: Engine,
-    tables: Sequence[ExportedTable],
-    winners: Sequence[ProblemWinners],
-    device: Device,
-    out: Path,
-) -> tuple[str, ...]:
-    origins = Counter(row.origin for table in tables for row in table.rows.values())
-    return (
+def _notes(export: Export) -> tuple[str, ...]:
+    origins = Counter(row.origin for table in export.tables for row in table.rows.values())
+    notes = (
         *([f"warning: {MODELLED}"] if origins["modelled"] else []),
-        *(note for each in winners for note in _missing(each)),
-        *(note for table in tables for note in _mixed(table)),
-        *dict.fromkeys(note for table in tables for note in _read(engine, table, device)),
-        f"Load them with {engine.variable}={out}; where each row comes from is in {out / 'provenance.json'}.",
+        *(note for winners in export.winners for note in (*_missing(winners), *_changed(winners, export))),
+        *(note for table in export.tables for note in (*_mixed(table), *_read(table, export))),
+        *(note for table in export.tables for note in _replaced(table, export)),
+        f"Load them with {export.engine.variable}={export.out}; where each row comes from is in "
+        f"{export.out / 'provenance.json'}.",
     )
+    return tuple(dict.fromkeys(notes))
 
 
 def _missing(winners: ProblemWinners) -> list[str]:
@@ -128,10 +129,30 @@ def _mixed(table: ExportedTable) -> list[str]:
     return [f"warning: {table.path.name}: rows tuned with Triton {' and '.join(table.triton)}."]
 
 
-def _read(engine: Engine, table: ExportedTable, device: Device) -> list[str]:
-    largest = max(table.rows)
-    found = reading(engine.name, str(table.problem["dtype"]), device.compute_capability, largest)
+def _changed(winners: ProblemWinners, export: Export) -> list[str]:
+    hashes = {row.run.source_hash for row in winners.rows.values()}
+    if export.source_hash is None or hashes <= {export.source_hash}:
+        return []
+    return [
+        f"warning: {winners.path.stem}: the kernel's source has changed since some of its rows were tuned."
+    ]
+
+
+def _read(table: ExportedTable, export: Export) -> list[str]:
+    dtype, largest = str(table.problem["dtype"]), max(table.rows)
+    found = reading(export.engine.name, dtype, export.device.compute_capability, largest)
     if found.answer == "yes":
         return []
     remedy = f"; {found.remedy}" if found.remedy else ""
-    return [f"warning: {engine.title} may not read {table.path.name}: {found.backend}, {found.why}{remedy}."]
+    title = export.engine.title
+    return [f"warning: {title} may not read {table.path.name}: {found.backend}, {found.why}{remedy}."]
+
+
+def _replaced(table: ExportedTable, export: Export) -> list[str]:
+    """A folder of the user's own comes before the package's, so pinned rows hide shipped ones."""
+    if export.shipped is None or not list(export.shipped.rglob(glob_escape(table.path.name))):
+        return []
+    return [
+        f"warning: {export.engine.title} ships a table {table.path.name}; this one hides it, also where it is pinned "
+        "to the default. Sweep with its rows as seeds (`import`) to beat them."
+    ]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DEVICE_FILES = (".yaml", ".yml")
 _ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KERNEL = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def _listed(value: Any) -> Any:

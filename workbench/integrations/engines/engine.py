@@ -137,6 +137,10 @@ class Engine(ABC):
             device: the GPU; None where it has the usual shared memory or none is known.
         """
 
+    def names(self, name: TableName) -> tuple[TableName, ...]:
+        """Every name under which the engine may ask for the rows of one problem."""
+        return (name,)
+
     def row(self, problem: Problem, config: Config) -> Config:
         """A tuned config as a row of this engine's table."""
         return config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import ClassVar
 
@@ -69,6 +70,16 @@ class SGLang(Engine):
         channel = ",per_channel_quant=True" if name.per_channel else ""
         stem = f"E={name.num_experts},N={name.size},device_name={name.device}{dtype}{block}{channel}"
         return f"{stem}{'_down' if name.down else ''}.json"
+
+    def names(self, name: TableName) -> tuple[TableName, ...]:
+        """With a table for the second GEMM, and for FP8 without blocks also the name for a scale a channel.
+
+        SGLang takes the first table for both GEMMs where there is no second, but says that it is missing.
+        """
+        scales = (False, True) if name.dtype == "fp8_w8a8" and name.block_shape is None else (False,)
+        return tuple(
+            replace(name, per_channel=channel, down=down) for channel in scales for down in (False, True)
+        )
 
     def folder(self, triton: str) -> PurePosixPath:
         """`configs/triton_3_6_0`: the environment variable names what holds `configs`.

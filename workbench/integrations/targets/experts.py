@@ -21,6 +21,7 @@ from workbench.integrations.targets.problems import (
     make_inputs,
     make_outputs,
     reference_out,
+    routed_inputs,
     traffic,
 )
 from workbench.integrations.targets.recorded import record
@@ -99,6 +100,7 @@ def experts_target(name: str, api: MoeApi) -> TunableKernel:
         produced=frozenset({"hidden", "weights", "ids"}),
         compare=compare,
         reject=_reject,
+        routed_inputs=routed_inputs,
         interpreter_problem=lambda problem, config: _small(api, problem, config),
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.routing_distribution import UNIFORM, RoutingDistribution
 from moe_kernels.tunable import DTYPES, Axis, Problem, Tensors, Traffic
 
 # How far an output may be from the reference, of the largest: what rounding of the two intermediate results leaves.
@@ -26,9 +27,16 @@ AXES = (
 
 def make_inputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
     """Draws inputs whose scale the experts keep, and a uniform routing."""
+    return routed_inputs(problem, device, UNIFORM)
+
+
+def routed_inputs(
+    problem: Problem, device: torch.device, distribution: RoutingDistribution
+) -> dict[str, Tensor]:
+    """The same with tokens spread over experts as a distribution says."""
     tokens, experts, top_k, hidden_size, inner = _sizes(problem)
     dtype = DTYPES[str(problem["dtype"])]
-    scores, ids = torch.rand(tokens, experts, device=device).topk(top_k, dim=-1)
+    scores = torch.rand(tokens, top_k, device=device)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, dtype=dtype)
@@ -38,7 +46,7 @@ def make_inputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
         "gate_up": normal(experts, 2 * inner, hidden_size).mul_(hidden_size**-0.5),
         "down": normal(experts, hidden_size, inner).mul_(inner**-0.5),
         "weights": torch.softmax(4 * scores, dim=-1),
-        "ids": ids.int(),
+        "ids": distribution.draw_ids(tokens, experts, top_k, device),
     }
 
 
