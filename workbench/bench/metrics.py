@@ -36,6 +36,11 @@ class Metric:
     better: Better
 
     @property
+    def phrase(self) -> str:
+        """The title within a sentence: `output throughput`, but `TPOT p50`."""
+        return self.title if self.title[1:2].isupper() else f"{self.title[0].lower()}{self.title[1:]}"
+
+    @property
     def axis_label(self) -> str:
         """Title, unit and direction: `TPOT p50 (ms, lower is better)`."""
         return f"{self.title} ({self.unit}, {self.better} is better)"

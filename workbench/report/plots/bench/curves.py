@@ -107,17 +107,33 @@ def _lines(comparison: Comparison, metric: str) -> tuple[Line, ...]:
 def _title(lines: Sequence[Line], metric: str) -> str:
     """Which arm is best how often, where arms share a load; else the best there is."""
     about, sign = METRICS[metric], 1 if METRICS[metric].better == "lower" else -1
-    by_load: dict[float, list[tuple[float, str]]] = {}
+    by_load: dict[float, list[tuple[float, str, Measured]]] = {}
     for line in lines:
         for x, figure in zip(line.x, line.y, strict=True):
-            by_load.setdefault(x, []).append((sign * figure.value, line.arm))
-    shared = [min(found)[1] for found in by_load.values() if len(found) > 1]
+            by_load.setdefault(x, []).append((sign * figure.value, line.arm, figure))
+    shared = [sorted(found, key=lambda each: each[:2]) for found in by_load.values() if len(found) > 1]
     if shared:
-        best = max(dict.fromkeys(shared), key=shared.count)
-        word = "lowest" if about.better == "lower" else "highest"
-        return f"{best} has the {word} {about.title} at {shared.count(best)} of {len(shared)} concurrencies"
-    value, arm, x = min((*each, x) for x, found in by_load.items() for each in found)
+        return _compared(shared, f"{'lowest' if sign > 0 else 'highest'} {about.phrase}")
+    value, arm, x = min((*each[:2], x) for x, found in by_load.items() for each in found)
     return f"{about.title}: {arm} reaches {sign * value:,.4g} {about.unit} at concurrency {x:g}"
+
+
+def _compared(ranked: Sequence[Sequence[tuple[float, str, Measured]]], best: str) -> str:
+    """Says who leads only where that is told apart from the next; of single runs, that they are single."""
+    repeated = [load for load in ranked if all(figure.spread == "bootstrap" for _, _, figure in load[:2])]
+    leaders = [load[0][1] for load in repeated if _apart(load[0][2], load[1][2])]
+    if repeated and not leaders:
+        return f"No arm is told apart as the one with the {best}"
+    told = leaders or [load[0][1] for load in ranked]
+    arm = max(dict.fromkeys(told), key=told.count)
+    single = "" if repeated else ", of single runs"
+    return f"{arm} has the {best} at {told.count(arm)} of {len(ranked)} concurrencies{single}"
+
+
+def _apart(one: Measured, other: Measured) -> bool:
+    """Whether two intervals have no point in common."""
+    first, second = one.interval, other.interval
+    return first is not None and second is not None and (first[1] < second[0] or second[1] < first[0])
 
 
 def _notes(comparison: Comparison, metric: str, has_behind: bool) -> tuple[str, ...]:
@@ -161,18 +177,9 @@ def _markers(count: int) -> list[str]:
 
 def _draw_line(axes: Axes, line: Line, colour: str, marker: str) -> None:
     values = [figure.value for figure in line.y]
-    axes.errorbar(
-        line.x,
-        values,
-        yerr=bars(line.y),
-        color=colour,
-        marker=marker,
-        markersize=5,
-        linewidth=1.8,
-        elinewidth=1.2,
-        capsize=2.5,
-        label=line.arm if line.x else f"{line.arm} (no valid run)",
-    )
+    axes.errorbar(line.x, values, yerr=bars(line.y), fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5)
+    label = line.arm if line.x else f"{line.arm} (no valid run)"
+    axes.plot(line.x, values, color=colour, marker=marker, markersize=5, linewidth=1.8, label=label)
 
 
 def bars(figures: Sequence[Measured]) -> tuple[list[float], list[float]]:

@@ -14,6 +14,7 @@ from workbench.report.plots.save import Plot
 from workbench.report.plots.style import MARKERS, Heading, Theme, arm_colours, frame
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["ParetoInfo", "ParetoPoint", "collect_pareto", "draw_pareto", "frontier", "pareto_plot"]
@@ -70,7 +71,7 @@ def collect_pareto(comparison: Comparison) -> ParetoInfo | None:
     optimal = frontier([(user.value, gpu.value) for _, _, user, gpu in found])
     points = tuple(ParetoPoint(*each, index in optimal) for index, each in enumerate(found))
     notes = (
-        "Ringed and joined: no other point is better in both. Numbers: concurrency. User: 1000 / TPOT p50 in ms.",
+        "Ringed and joined: no other point is better in both. Numbers: their concurrency. User: 1000 / TPOT p50 in ms.",
         *comparison.notes(X.name),
     )
     arms = tuple(arm.name for arm in comparison.arms)
@@ -110,32 +111,28 @@ def draw_pareto(info: ParetoInfo, figure: Figure, theme: Theme) -> None:
     axes.plot(*zip(*optimal, strict=True), color=theme.muted, linewidth=1.0, linestyle="--", label="frontier")
     for place, arm in enumerate(info.arms):
         points = [point for point in info.points if point.arm == arm]
-        users, gpus = [point.user for point in points], [point.gpu for point in points]
-        axes.errorbar(
-            [each.value for each in users],
-            [each.value for each in gpus],
-            xerr=bars(users),
-            yerr=bars(gpus),
-            fmt=MARKERS[place % len(MARKERS)],
-            color=colours[arm],
-            markersize=5.5,
-            elinewidth=1.0,
-            label=arm if points else f"{arm} (no valid run)",
-        )
-    for point in info.points:
+        _draw_arm(axes, arm, points, colours[arm], MARKERS[place % len(MARKERS)])
+    for point in (point for point in info.points if point.optimal):
         where = (point.user.value, point.gpu.value)
-        if point.optimal:
-            axes.plot(*where, "o", markersize=11, fill=False, color=theme.muted)
+        axes.plot(*where, "o", markersize=11, markerfacecolor="none", color=theme.muted)
         axes.annotate(
             f"{point.concurrency:g}",
             where,
-            xytext=(7, 5),
+            xytext=(8, 5),
             textcoords="offset points",
-            size=7,
-            color=colours[point.arm],
+            size=8,
+            color=theme.text,
         )
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(X.axis_label)
     axes.set_ylabel(Y.axis_label)
     axes.legend(loc="best")
+
+
+def _draw_arm(axes: Axes, arm: str, points: Sequence[ParetoPoint], colour: str, marker: str) -> None:
+    users, gpus = [point.user for point in points], [point.gpu for point in points]
+    x, y = [each.value for each in users], [each.value for each in gpus]
+    axes.errorbar(x, y, xerr=bars(users), yerr=bars(gpus), fmt="none", ecolor=colour, elinewidth=1.0)
+    label = arm if points else f"{arm} (no valid run)"
+    axes.plot(x, y, marker, color=colour, markersize=5.5, label=label)

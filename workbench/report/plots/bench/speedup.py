@@ -167,8 +167,9 @@ def _crossovers(ratios: Sequence[Ratio]) -> tuple[float, ...]:
 def _title(panel: Panel, baseline: str) -> str:
     best = max(panel.speedups, key=lambda each: each.geometric_mean)
     times, count = f"{best.geometric_mean:.3f}x", len(best.ratios)
-    loads = f"geometric mean of {count} loads" if count > 1 else "one load"
-    return f"{best.arm} is {times} as fast as {baseline} in {panel.metric.title} ({loads})"
+    told = sum(ratio.verdict != "not told apart" for ratio in best.ratios)
+    loads = f"geometric mean of {count} loads, {told} told apart" if count > 1 else "one load"
+    return f"{best.arm} is {times} as fast as {baseline} in {panel.metric.phrase} ({loads})"
 
 
 def speedup_plot(info: SpeedupInfo) -> Plot:
@@ -195,8 +196,8 @@ def _draw_panel(axes: Axes, panel: Panel, info: SpeedupInfo, theme: Theme) -> No
         _draw_speedup(axes, speedup, colours[speedup.arm], marker, theme)
     log2_ticks(axes, [ratio.tokens for speedup in panel.speedups for ratio in speedup.ratios])
     axes.set_xlabel("tokens a decode step")
-    inverse = " of times" if panel.metric.better == "lower" else ""
-    axes.set_ylabel(f"{panel.metric.title}: speed-up (ratio{inverse}, higher is better)")
+    axes.set_title(panel.metric.title, loc="left")
+    axes.set_ylabel(f"speed-up over {info.baseline} (ratio, higher is better)")
     axes.margins(y=0.2)
     axes.legend(loc="best")
 

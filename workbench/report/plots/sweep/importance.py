@@ -161,8 +161,9 @@ def _title(found: Sequence[Importance]) -> str:
 
 
 def _notes(trials: int, problems: int) -> tuple[str, ...]:
+    of = "one problem" if problems == 1 else f"{problems} problems, averaged over them"
     return (
-        f"n = {trials} valid trials of {problems} problems, averaged over problems; a share of 1 explains all.",
+        f"n = {trials} valid trials of {of}; a share of 1 explains all.",
         "Solid: alone (main effect). Outline: with interactions (total effect), where configs allow to tell.",
         "Shares are of the configs that were tried; a search that prefers good ones tries a part of the space.",
     )

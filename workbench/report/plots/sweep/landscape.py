@@ -146,7 +146,9 @@ def _heading(
         title = f"No valid config in {len(problem.trials)} trials"
     else:
         pair = ", ".join(f"{axis}={fastest.config[axis]}" for axis in axes)
-        title = f"Best at {pair}: {run.about}{fastest.time_us:.3g} µs ({problem.label})"
+        time = fastest.time_us or 0.0
+        told = f"{time:,.0f}" if time >= 1000 else f"{time:.3g}"
+        title = f"Best at {pair}: {run.about}{told} µs ({problem.label})"
     notes = (
         f"n = {len(problem.valid)} valid of {len(problem.trials)} trials. A cell shows the best over all other "
         "parameters, as time over the best of all.",
