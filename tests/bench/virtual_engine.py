@@ -1,4 +1,4 @@
-"""An engine whose arms take made-up time on a clock of their own, so that what the runner does with it can be checked."""
+"""An engine whose arms take made-up time on a clock of their own, so that the runner's arithmetic can be checked."""
 
 from __future__ import annotations
 

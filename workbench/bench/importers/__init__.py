@@ -15,7 +15,7 @@ from workbench.bench.rows import SCHEMA, UNKNOWN_DEVICE, BenchFile, BenchRow, So
 from workbench.errors import InputError
 from workbench.yaml_source import shown
 
-__all__ = ["IMPORTERS", "About", "import_results"]
+__all__ = ["IMPORTERS", "About", "Record", "Run", "import_results", "read_records", "to_row"]
 
 IMPORTERS: Mapping[Source, ModuleType] = {"vllm": vllm, "sglang": sglang}
 

@@ -13,7 +13,18 @@ from workbench.report.plots.bench.pareto import collect_pareto, pareto_plot
 from workbench.report.plots.bench.speedup import collect_speedup, speedup_plot
 from workbench.report.plots.save import Plot
 
-__all__ = ["bench_plots"]
+__all__ = [
+    "CURVES",
+    "Comparison",
+    "bench_plots",
+    "collect_curves",
+    "collect_pareto",
+    "collect_speedup",
+    "compare_arms",
+    "curves_plot",
+    "pareto_plot",
+    "speedup_plot",
+]
 
 
 def bench_plots(rows: Sequence[BenchRow], baseline: str | None = None) -> list[Plot]:

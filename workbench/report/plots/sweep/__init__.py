@@ -11,7 +11,22 @@ from workbench.report.plots.sweep.landscape import collect_landscape, landscape_
 from workbench.report.plots.sweep.run import ProblemTrials, RecordedRun, find_run, read_run, select_problems
 from workbench.report.plots.sweep.statuses import collect_statuses, statuses_plot
 
-__all__ = ["find_run", "read_run", "select_problems", "sweep_plots"]
+__all__ = [
+    "ProblemTrials",
+    "RecordedRun",
+    "collect_convergence",
+    "collect_importance",
+    "collect_landscape",
+    "collect_statuses",
+    "convergence_plot",
+    "find_run",
+    "importance_plot",
+    "landscape_plot",
+    "read_run",
+    "select_problems",
+    "statuses_plot",
+    "sweep_plots",
+]
 
 
 def sweep_plots(

@@ -4,16 +4,19 @@ Both shares are Sobol's indices (I. M. Sobol, Sensitivity Estimates for Nonlinea
 over the configs that were tried, so that a factor counts the same at any time, taken per problem and then averaged:
 
 - the main effect, Var(E[y | p]) / Var(y), is what the parameter explains alone. Estimated as the share of the sum of
-  squares between its values, less what chance alone puts there (epsilon squared, T. L. Kelley, 1935);
+  squares between its values, less what chance alone puts there (epsilon squared, T. L. Kelley, 1935), as far as the
+  trials are a sample: chance shrinks to nothing as they exhaust the product of all values (the finite population
+  correction of W. G. Cochran, Sampling Techniques, 1977, section 2.6);
 - the total effect, E[Var(y | all others)] / Var(y), includes what it explains together with others. Estimated from
   groups of configs that differ in this parameter only, where there are enough of them.
 
-Over an exhausted space both are exact up to that correction. A search that prefers good configs tries a part of the
+Over an exhausted product of values both are exact. A search that prefers good configs tries a part of the
 space; then the shares are of that part.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,25 +115,31 @@ def _shares(problem: ProblemTrials) -> dict[str, tuple[float, float | None]]:
     import numpy as np
 
     valid = problem.valid
+    if len(valid) < 2:
+        return {}
     logs = np.log([trial.time_us for trial in valid if trial.time_us is not None])
     if not (deviation := float(((logs - logs.mean()) ** 2).sum())) or not np.isfinite(deviation):
         return {}
     configs = [dict(trial.config) for trial in valid]
-    varied = [name for name in configs[0] if len({config.get(name) for config in configs}) > 1]
+    levels = {name: len({config[name] for config in configs}) for name in configs[0]}
+    untried = max(1.0 - len(configs) / math.prod(levels.values()), 0.0)
     return {
-        name: (_main(configs, logs, name, deviation), _total(configs, logs, name, deviation))
-        for name in varied
+        name: (_main(configs, logs, name, deviation, untried), _total(configs, logs, name, deviation))
+        for name in levels
+        if levels[name] > 1
     }
 
 
-def _main(configs: Sequence[Mapping[str, object]], logs: Floats, name: str, deviation: float) -> float:
-    """(between - (levels - 1) * within / (n - levels)) / all, sums of squares, at least 0."""
+def _main(
+    configs: Sequence[Mapping[str, object]], logs: Floats, name: str, deviation: float, untried: float
+) -> float:
+    """(between - untried * (levels - 1) * within / (n - levels)) / all, sums of squares, at least 0."""
     groups: dict[object, list[int]] = defaultdict(list)
     for index, config in enumerate(configs):
         groups[config[name]].append(index)
     between = sum(len(each) * float(logs[each].mean() - logs.mean()) ** 2 for each in groups.values())
     spare = len(logs) - len(groups)
-    chance = (len(groups) - 1) * (deviation - between) / spare if spare else deviation
+    chance = untried * (len(groups) - 1) * (deviation - between) / spare if spare else deviation
     return min(max((between - chance) / deviation, 0.0), 1.0)
 
 
