@@ -50,8 +50,13 @@ def test_every_key_that_differs_is_named():
         check_comparable([ROW, replace(ROW, device="x", model="y", input_tokens=1.0)])
 
 
-def test_failed_rows_have_no_lengths_to_differ_in():
-    check_comparable([ROW, replace(ROW, status="oom", input_tokens=None, output_tokens=None)])
+def test_failed_rows_say_less_of_themselves():
+    failed = replace(ROW, status="oom", input_tokens=None, output_tokens=None, model=None, gpus=4)
+    check_comparable([ROW, failed])
+    with pytest.raises(IncomparableError, match="model"):
+        check_comparable([ROW, replace(failed, model="other")])
+    with pytest.raises(IncomparableError, match="device"):
+        check_comparable([ROW, replace(failed, device="NVIDIA_H200")])
 
 
 def test_a_metric_must_mean_the_same():

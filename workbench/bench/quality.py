@@ -131,8 +131,8 @@ def expert_set_mismatch(
     _check_routing(one, other, logits)
     chosen, chosen_by_other = _membership(one, logits.shape[1]), _membership(other, logits.shape[1])
     last = np.sort(logits, axis=1)[:, -one.shape[1]]
-    apart = np.abs(logits - last[:, None]) > tolerance
-    mismatch: Booleans = np.logical_and(chosen ^ chosen_by_other, apart).any(axis=1)
+    distance: Floats = np.abs(logits - last[:, None])
+    mismatch: Booleans = np.any((chosen != chosen_by_other) & (distance > tolerance), axis=1)
     return mismatch
 
 

@@ -115,6 +115,12 @@ def test_a_run_that_a_sweep_gave_up_is_a_row_with_a_status(read, kind, text, sta
     assert (row.status, row.reason) == (status, f"{kind}: {text}")
 
 
+def test_a_run_that_was_given_up_is_of_its_files_model_and_its_sweeps_concurrency(read):
+    failure = {"error_type": "E", "error": "x", "bench_overrides": {"max-concurrency": 64}}
+    _, row = read(vllm_record(), failure)
+    assert (row.model, row.concurrency) == (MODEL, 64)
+
+
 def test_a_zero_that_stands_for_nothing_measured_is_no_figure(read):
     zeros = {key: 0.0 for key in vllm_record() if "tpot" in key or "itl" in key}
     (row,) = read(vllm_record(Requests(), **zeros))

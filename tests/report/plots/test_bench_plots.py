@@ -121,7 +121,7 @@ def test_the_title_counts_only_leads_that_are_told_apart():
 def test_single_runs_are_said_to_be_single():
     rows = [row("split", 1, (10.0,)), row("fused", 1, (9.0,))]
     assert collect_curves(compared(rows), "tpot").heading.title.endswith(
-        "1 of 1 concurrencies, of single runs"
+        "1 of 1 concurrencies, some of single runs"
     )
 
 
@@ -136,7 +136,7 @@ def test_several_draft_lengths_are_several_arms():
     rows = [row("tuned", 1, 9.0, draft_tokens=drafted) for drafted in (0, 4)]
     comparison = compared(rows)
     assert [arm.name for arm in comparison.arms] == ["tuned, 0 drafted", "tuned, 4 drafted"]
-    assert [arm.points[0].tokens_per_step for arm in comparison.arms] == [1, 5]
+    assert [arm.points[0].draft_tokens for arm in comparison.arms] == [0, 4]
 
 
 def test_a_run_without_a_limit_stands_at_its_mean_in_flight():
@@ -216,6 +216,27 @@ def test_single_runs_and_noise_are_not_told_apart(split, fused):
     assert info.panels[0].speedups[0].ratios[0].verdict == "not told apart"
 
 
+@pytest.mark.parametrize(
+    "drafted, axis, x",
+    [((4, 4), "tokens a decode step", 40), ((0, 4), "concurrency", 8), ((None, 4), "concurrency", 8)],
+)
+def test_speedups_are_by_tokens_a_step_where_all_arms_draft_alike(drafted, axis, x):
+    rows = [
+        row(arm, 8, 10.0, draft_tokens=each) for arm, each in zip(("split", "fused"), drafted, strict=True)
+    ]
+    info = collect_speedup(compared(rows))
+    assert info.axis.startswith(axis)
+    assert info.panels[0].speedups[0].ratios[0].tokens == x
+
+
+def test_imported_repeats_are_not_paired_as_if_interleaved():
+    paces = {"split": (10.0, 12.0, 11.0), "fused": (9.0, 10.8, 9.9)}
+    rows = [row(arm, 8, (each,), source="vllm") for arm, pace in paces.items() for each in pace]
+    (ratio,) = collect_speedup(compared(rows)).panels[0].speedups[0].ratios
+    assert ratio.interval == pytest.approx((10 / 10.8, 12 / 9))
+    assert ratio.verdict == "not told apart"
+
+
 def test_acceptance_is_plotted_with_its_window():
     rows = [
         replace(each, metrics={**each.metrics, "acceptance_length": single(2.5)}, acceptance_window=window)
@@ -224,6 +245,7 @@ def test_acceptance_is_plotted_with_its_window():
     text = texts(plots(rows)["chat-acceptance"])
     assert "fused: counted over the run." in text
     assert "split: counted since the server started." in text
+    assert "counted over different windows, not to be compared" in text
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)

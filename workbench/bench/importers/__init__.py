@@ -51,6 +51,9 @@ def import_results(path: Path, about: About) -> BenchFile:
     read: Callable[[Record], Run] = IMPORTERS[sources[0]].read_run
     runs = [read(record) for record in records]
     _check_same(records, [run.model for run in runs], "the model", "split the file, one model in each")
+    # A run that a sweep gave up names no model; it was of its file's.
+    model = next((run.model for run in runs if run.model), None)
+    runs = [replace(run, model=model) for run in runs]
     rows = (
         _row(run, record, sources[0], about, path.stem) for run, record in zip(runs, records, strict=True)
     )

@@ -22,6 +22,7 @@ class Run:
     Attributes:
         label: what the run was called when it was made.
         gpus: None where the record does not say.
+        concurrency: where it is not the record's `max_concurrency`.
     """
 
     model: str | None = None
@@ -33,6 +34,7 @@ class Run:
     duration_s: float | None = None
     date: str | None = None
     gpus: int | None = None
+    concurrency: int | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
@@ -115,7 +117,7 @@ def to_row(
     Raises:
         InputError: what describes the load is wrong.
     """
-    concurrency = record.optional_count("max_concurrency")
+    concurrency = run.concurrency or record.optional_count("max_concurrency")
     gpus = run.gpus or 1
     lost = run.completed == 0 and run.status == "ok"
     return BenchRow(

@@ -53,7 +53,7 @@ def read_run(record: Record) -> Run:
         | ({"acceptance_length": accepted} if accepted else {}),
         record,
         acceptance_window="server_start" if accepted else None,
-        draft_tokens=_draft_tokens(server),
+        draft_tokens=_draft_tokens(server, accepted is not None),
     )
 
 
@@ -95,8 +95,9 @@ def _gpus(server: Mapping[str, Any]) -> int | None:
     return int(sizes["tp"] or 1) * int(sizes["pp"] or 1) * replicas
 
 
-def _draft_tokens(server: Mapping[str, Any]) -> int | None:
-    if not server:
-        return None
+def _draft_tokens(server: Mapping[str, Any], speculates: bool) -> int | None:
+    """Without speculation 0, as far as a server that was asked says so."""
     drafted = server.get("speculative_num_draft_tokens")
-    return drafted if isinstance(drafted, int) and drafted >= 0 else 0
+    if isinstance(drafted, int) and drafted >= 0:
+        return drafted
+    return 0 if server and not speculates else None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from workbench.bench.figures import Figure, single
 from workbench.bench.importers.records import Record
 from workbench.bench.importers.run import Run, throughput_figures
+from workbench.bench.rows import Status
 from workbench.errors import InputError
 from workbench.yaml_source import brief
 
@@ -69,7 +70,19 @@ def _failure(record: Record) -> Run:
     kind, text = record.text_at("error_type"), str(record.data["error"])
     oom, late = "out of memory" in text.lower() or "OutOfMemory" in kind, "Timeout" in kind
     reason = brief(" ".join(f"{kind}: {text}".split()), 300)
-    return Run(status="oom" if oom else "timeout" if late else "failed", reason=reason)
+    status: Status = "oom" if oom else "timeout" if late else "failed"
+    return Run(status=status, reason=reason, concurrency=_overridden(record, "max_concurrency"))
+
+
+def _overridden(record: Record, name: str) -> int | None:
+    """What a sweep set for the run, in either spelling of a command line's option."""
+    overrides = record.data.get("bench_overrides")
+    values = (
+        [overrides.get(each) for each in (name, name.replace("_", "-"))]
+        if isinstance(overrides, dict)
+        else []
+    )
+    return next((value for value in values if type(value) is int and value > 0), None)
 
 
 def _not_completed(record: Record, completed: int) -> int | None:

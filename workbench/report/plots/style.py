@@ -157,7 +157,7 @@ def frame(figure: Figure, heading: Heading, theme: Theme) -> None:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     width, height = figure.get_size_inches()
-    columns = int(width * 14)
+    columns = int(width * 15.5)
     title = textwrap.wrap(heading.title, int(width * 9.5))
     subtitle = textwrap.wrap(heading.subtitle, columns)
     notes = [line for note in heading.notes for line in textwrap.wrap(note, columns)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.bench.comparable import check_comparable
 from workbench.bench.figures import Figure, of_repeats
@@ -25,14 +25,14 @@ class Point:
 
     Attributes:
         concurrency: requests in flight at most; where a run set no limit, on average.
-        tokens_per_step: tokens that a decode step computes: concurrency * (1 + draft tokens).
+        draft_tokens: tokens drafted a step, None where unknown.
         figures: by metric; over repeats where there are several rows.
         runs: how many runs they are from.
         failed_requests: requests that failed in them.
     """
 
     concurrency: float
-    tokens_per_step: float
+    draft_tokens: int | None
     figures: Mapping[str, Figure]
     runs: int
     failed_requests: int
@@ -155,10 +155,8 @@ def _by_arm(rows: Sequence[BenchRow]) -> dict[str, list[BenchRow]]:
         drafts = {row.draft_tokens for row in group if row.status == "ok"}
         for row in group:
             several = len(drafts) > 1 and row.status == "ok"
-            told = (
-                f", {'unknown' if row.draft_tokens is None else row.draft_tokens} drafted" if several else ""
-            )
-            found.setdefault(brief(name, 40) + told, []).append(row)
+            told = "unknown drafts" if row.draft_tokens is None else f"{row.draft_tokens} drafted"
+            found.setdefault(brief(name, 40) + (f", {told}" if several else ""), []).append(row)
     return found
 
 
@@ -197,13 +195,14 @@ def _point(concurrency: float, rows: Sequence[BenchRow]) -> Point:
     figures = {
         name: rows[0].metrics[name]
         if len(rows) == 1
-        else of_repeats([row.metrics[name].value for row in rows])
+        # Runs of rows of their own were not interleaved with any other arm's, and must not be paired.
+        else replace(of_repeats([row.metrics[name].value for row in rows]), samples=())
         for name in shared
     }
     repeats = max((len(figure.samples) for row in rows for figure in row.metrics.values()), default=0)
     return Point(
         concurrency,
-        concurrency * (1 + (rows[0].draft_tokens or 0)),
+        rows[0].draft_tokens,
         figures,
         len(rows) if len(rows) > 1 else max(repeats, 1),
         sum(row.failed or 0 for row in rows),

@@ -25,6 +25,7 @@ CURVES = {
     "throughput": ("output_tokens_per_s", None),
     "acceptance": ("acceptance_length", None),
 }
+APART = "counted over different windows, not to be compared"
 AXIS = "concurrency (requests in flight)"
 
 
@@ -87,8 +88,20 @@ def collect_curves(comparison: Comparison, name: str) -> CurveInfo | None:
         behind=behind,
         baseline=comparison.baseline,
         ticks=tuple(comparison.concurrencies),
-        heading=Heading(_title(lines, metric), comparison.subtitle, _notes(comparison, metric, bool(behind))),
+        heading=Heading(
+            _title(lines, metric)
+            if _is_one_quantity(comparison, metric)
+            else f"{METRICS[metric].title}: {APART}",
+            comparison.subtitle,
+            _notes(comparison, metric, bool(behind)),
+        ),
     )
+
+
+def _is_one_quantity(comparison: Comparison, metric: str) -> bool:
+    """Whether a metric means the same in every arm."""
+    windows = {arm.acceptance for arm in comparison.arms if arm.having(metric)}
+    return metric != "acceptance_length" or len(windows) == 1
 
 
 def _lines(comparison: Comparison, metric: str) -> tuple[Line, ...]:
@@ -126,7 +139,7 @@ def _compared(ranked: Sequence[Sequence[tuple[float, str, Measured]]], best: str
         return f"No arm is told apart as the one with the {best}"
     told = leaders or [load[0][1] for load in ranked]
     arm = max(dict.fromkeys(told), key=told.count)
-    single = "" if repeated else ", of single runs"
+    single = "" if repeated else ", some of single runs"
     return f"{arm} has the {best} at {told.count(arm)} of {len(ranked)} concurrencies{single}"
 
 
@@ -165,10 +178,10 @@ def draw_curves(info: CurveInfo, figure: Figure, theme: Theme) -> None:
         _draw_line(axes, line, colours[line.arm], marker)
         draw_failures(axes, line, arms.index(line.arm), colours[line.arm])
     log2_ticks(axes, info.ticks)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_xlabel(AXIS)
     axes.set_ylabel(info.label)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
 
 
 def _markers(count: int) -> list[str]:

@@ -92,7 +92,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> frozenset[int]:
 def _title(points: Sequence[ParetoPoint]) -> str:
     optimal = [point.arm for point in points if point.optimal]
     counts = [(optimal.count(arm), arm) for arm in dict.fromkeys(optimal)]
-    told = ", ".join(f"{arm} {count}" for count, arm in sorted(counts, key=lambda each: -each[0]))
+    told = ", ".join(f"{count} of {arm}" for count, arm in sorted(counts, key=lambda each: -each[0]))
     return f"Points on the Pareto frontier: {told}"
 
 

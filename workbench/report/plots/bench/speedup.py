@@ -1,4 +1,8 @@
-"""How much faster each arm is than the baseline, by tokens a decode step, with the 1.0 line and crossovers."""
+"""How much faster each arm is than the baseline, with the 1.0 line and crossovers.
+
+By tokens that a decode step computes, concurrency * (1 + draft tokens), where all arms draft alike; otherwise by
+concurrency.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from workbench.bench.figures import Figure as Measured
 from workbench.bench.figures import of_repeats
 from workbench.bench.metrics import METRICS, Metric
 from workbench.report.plots.bench.arms import Arm, Comparison, Point
+from workbench.report.plots.bench.curves import AXIS
 from workbench.report.plots.save import Plot
 from workbench.report.plots.style import MARKERS, Heading, Theme, arm_colours, frame, log2_ticks
 
@@ -39,7 +44,7 @@ class Ratio:
     """One arm against the baseline at one load.
 
     Attributes:
-        tokens: tokens a decode step of the arm.
+        tokens: tokens a decode step, or the concurrency.
         value: above 1 where the arm is better.
         interval: of 95 %, None where nothing is known of the spread.
         verdict: whether the difference is told apart from none, which takes at least two runs of each.
@@ -89,20 +94,27 @@ class SpeedupInfo:
         panels: one a metric.
         arms: every arm, the baseline first.
         baseline: what 1.0 stands for.
+        axis: what x is.
         heading: what stands around it.
     """
 
     panels: tuple[Panel, ...]
     arms: tuple[str, ...]
     baseline: str
+    axis: str
     heading: Heading
 
 
 def collect_speedup(comparison: Comparison) -> SpeedupInfo | None:
     """Divides every arm by the baseline; None where no arm shares a load with it."""
     baseline, others = comparison.arms[0], comparison.arms[1:]
+    drafted = {point.draft_tokens for arm in comparison.arms for point in arm.points}
+    tokens = 1 + (drafted.pop() or 0) if len(drafted) == 1 and None not in drafted else None
     panels = tuple(
-        Panel(METRICS[name], tuple(filter(None, (_speedup(arm, baseline, METRICS[name]) for arm in others))))
+        Panel(
+            METRICS[name],
+            tuple(filter(None, (_speedup(arm, baseline, METRICS[name], tokens or 1) for arm in others))),
+        )
         for name in PANELS
     )
     panels = tuple(panel for panel in panels if panel.speedups)
@@ -114,22 +126,23 @@ def collect_speedup(comparison: Comparison) -> SpeedupInfo | None:
         *comparison.notes(panels[0].metric.name),
     )
     heading = Heading(_title(panels[0], comparison.baseline), comparison.subtitle, notes)
-    return SpeedupInfo(panels, tuple(arm.name for arm in comparison.arms), comparison.baseline, heading)
+    axis = "tokens a decode step" if tokens else AXIS
+    return SpeedupInfo(panels, tuple(arm.name for arm in comparison.arms), comparison.baseline, axis, heading)
 
 
-def _speedup(arm: Arm, baseline: Arm, metric: Metric) -> Speedup | None:
+def _speedup(arm: Arm, baseline: Arm, metric: Metric, tokens: int) -> Speedup | None:
     known = {point.concurrency: point for point in baseline.having(metric.name)}
     shared = [
         (point, known[point.concurrency]) for point in arm.having(metric.name) if point.concurrency in known
     ]
-    ratios = tuple(_ratio(point, base, metric) for point, base in shared)
+    ratios = tuple(_ratio(point, base, metric, tokens) for point, base in shared)
     if not ratios:
         return None
     mean = math.exp(sum(math.log(ratio.value) for ratio in ratios) / len(ratios))
     return Speedup(arm.name, ratios, mean, _crossovers(ratios))
 
 
-def _ratio(point: Point, base: Point, metric: Metric) -> Ratio:
+def _ratio(point: Point, base: Point, metric: Metric, tokens: int) -> Ratio:
     figure, reference = point.figures[metric.name], base.figures[metric.name]
     above, below = (reference, figure) if metric.better == "lower" else (figure, reference)
     value, interval = _divided(above, below)
@@ -137,7 +150,7 @@ def _ratio(point: Point, base: Point, metric: Metric) -> Ratio:
     verdict: Verdict = "not told apart"
     if repeated and interval is not None and not interval[0] <= 1.0 <= interval[1]:
         verdict = "faster" if value > 1 else "slower"
-    return Ratio(point.tokens_per_step, value, interval, verdict)
+    return Ratio(point.concurrency * tokens, value, interval, verdict)
 
 
 def _divided(above: Measured, below: Measured) -> tuple[float, tuple[float, float] | None]:
@@ -174,7 +187,7 @@ def _title(panel: Panel, baseline: str) -> str:
 
 def speedup_plot(info: SpeedupInfo) -> Plot:
     """The plot of what was collected: a panel a metric."""
-    height = 4.4 + 0.16 * len(info.heading.notes)
+    height = 4.4 + 0.16 * (len(info.heading.notes) + len(info.arms))
     return Plot(
         "speedup", (5.0 * len(info.panels), height), lambda figure, theme: draw_speedup(info, figure, theme)
     )
@@ -195,11 +208,11 @@ def _draw_panel(axes: Axes, panel: Panel, info: SpeedupInfo, theme: Theme) -> No
         marker = MARKERS[info.arms.index(speedup.arm) % len(MARKERS)]
         _draw_speedup(axes, speedup, colours[speedup.arm], marker, theme)
     log2_ticks(axes, [ratio.tokens for speedup in panel.speedups for ratio in speedup.ratios])
-    axes.set_xlabel("tokens a decode step")
+    axes.set_xlabel(info.axis)
     axes.set_title(panel.metric.title, loc="left")
     axes.set_ylabel(f"speed-up over {info.baseline} (ratio, higher is better)")
     axes.margins(y=0.2)
-    axes.legend(loc="best")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13))
 
 
 def _draw_speedup(axes: Axes, speedup: Speedup, colour: str, marker: str, theme: Theme) -> None:
