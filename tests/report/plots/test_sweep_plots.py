@@ -67,6 +67,7 @@ def test_what_was_not_measured_is_marked(recorded):
     run = recorded([trial(None, 4.0, evidence=Evidence.MODELLED)])
     info = collect_convergence(run, run.problems)
     assert info.heading.title.startswith("~")
+    assert "~1.00x" in texts(named(sweep_plots(run, run.problems), "convergence")).splitlines()
     assert "nothing was timed" in info.heading.subtitle
 
 

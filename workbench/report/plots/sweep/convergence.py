@@ -53,11 +53,13 @@ class ConvergenceInfo:
     Attributes:
         curves: one a problem, at most `MOST_PANELS`.
         left_out: problems beyond those.
+        about: what stands before a speed-up that was not measured.
         heading: what stands around it.
     """
 
     curves: tuple[Curve, ...]
     left_out: int
+    about: str
     heading: Heading
 
 
@@ -66,7 +68,10 @@ def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> 
     curves = tuple(map(_curve, problems[:MOST_PANELS]))
     left_out = len(problems) - len(curves)
     return ConvergenceInfo(
-        curves, left_out, Heading(_title(curves, run.about), run.subtitle, tuple(_notes(curves, left_out)))
+        curves,
+        left_out,
+        run.about,
+        Heading(_title(curves, run.about), run.subtitle, tuple(_notes(curves, left_out))),
     )
 
 
@@ -125,7 +130,7 @@ def draw_convergence(info: ConvergenceInfo, figure: Figure, theme: Theme, column
     rows = math.ceil(len(info.curves) / columns)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes, curve in zip(panels.flat, info.curves, strict=False):
-        _draw_curve(axes, curve, theme)
+        _draw_curve(axes, curve, info.about, theme)
     for axes in panels.flat[len(info.curves) :]:
         axes.set_axis_off()
     for axes in panels.flat[max(len(info.curves) - columns, 0) : len(info.curves)]:
@@ -134,7 +139,7 @@ def draw_convergence(info: ConvergenceInfo, figure: Figure, theme: Theme, column
         axes.set_ylabel("best so far\n(µs, lower is better)", size=8 if rows > 1 else 9)
 
 
-def _draw_curve(axes: Axes, curve: Curve, theme: Theme) -> None:
+def _draw_curve(axes: Axes, curve: Curve, about: str, theme: Theme) -> None:
     axes.set_title(curve.label, loc="left")
     if curve.default_us is not None:
         axes.axhline(curve.default_us, color=theme.baseline, linestyle="--", linewidth=1.2)
@@ -147,7 +152,7 @@ def _draw_curve(axes: Axes, curve: Curve, theme: Theme) -> None:
     else:
         axes.text(0.5, 0.5, "no valid config", transform=axes.transAxes, ha="center", color=theme.bad)
     if curve.speedup:
-        told = f"{curve.speedup:.2f}x"
+        told = f"{about}{curve.speedup:.2f}x"
         axes.text(0.98, 0.95, told, transform=axes.transAxes, ha="right", va="top", weight="bold")
     below = axes.get_xaxis_transform()
     axes.plot(
