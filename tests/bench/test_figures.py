@@ -53,3 +53,7 @@ def test_a_reciprocal_turns_its_interval_round():
     assert turned.interval == (2.0, 4.0)
     assert turned.samples == (4.0, 2.0)
     assert reciprocal(single(4.0), 8.0).value == 2.0
+
+
+def test_repeats_with_a_zero_have_no_interval():
+    assert (of_repeats([0.0, 1.0, 2.0]).value, of_repeats([0.0, 1.0, 2.0]).interval) == (1.0, None)

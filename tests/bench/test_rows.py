@@ -59,6 +59,12 @@ def test_files_are_found_by_device(path, tmp_path):
             {"value": 1.0, "n": 1, "of": "runs"},
             "rows[0].metrics.tpot: no such metric",
         ),
+        (["rows", 0, "metrics", "tpot_p50_ms", "value"], 0.0, "rows[0].metrics.tpot_p50_ms: must be above 0"),
+        (
+            ["rows", 0, "metrics", "tpot_p50_ms", "samples"],
+            [3.0, -1.0],
+            "rows[0].metrics.tpot_p50_ms: must be",
+        ),
         (["rows", 0, "reason"], "why", "rows[0].reason: "),
         (["rows", 1, "reason"], None, "rows[1].reason: "),
         (["rows", 1, "status"], "ok", "rows[1].reason: "),

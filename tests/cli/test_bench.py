@@ -73,9 +73,8 @@ def test_one_wrong_file_leaves_nothing_written(run, tmp_path):
     bad = write(tmp_path / "bad.json", vllm_record(), vllm_record(median_tpot_ms="10"))
     code, out, err = run(good, bad)
     assert (code, out) == (2, "")
-    assert err == (
-        f'error: {bad}:2: record 2, median_tpot_ms: must be a finite number, 0 or more, got "10" (a string)\n'
-    )
+    assert err.startswith(f"error: {bad}:2: record 2, median_tpot_ms: must be a finite number, 0 or more")
+    assert err.endswith(', got "10" (a string)\n')
     assert not (tmp_path / "results").exists()
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -101,17 +102,17 @@ def of_mean(mean: float, std: float, n: int) -> Figure:
 
 
 def of_repeats(samples: Sequence[float], *, seed: int = 0) -> Figure:
-    """The median of repeats with its bootstrap interval; no interval for a single one.
+    """The median of repeats with its bootstrap interval; no interval for a single one, or with a 0 among them.
 
     Args:
-        samples: positive finite numbers, one a repeat, at least one.
+        samples: finite numbers from 0, one a repeat, at least one.
         seed: of the resampling.
     """
     from workbench.sweep.statistics import bootstrap_median
 
     samples = tuple(map(float, samples))
-    if len(samples) == 1:
-        return Figure(value=samples[0], n=1, of="runs", samples=samples)
+    if len(samples) == 1 or min(samples) <= 0:
+        return Figure(value=median(samples), n=len(samples), of="runs", samples=samples)
     estimate = bootstrap_median(samples, seed=seed)
     return Figure(
         value=estimate.median,

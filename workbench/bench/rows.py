@@ -7,6 +7,7 @@ is a row with a status and a reason; a figure that is not known is left out, and
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +37,9 @@ __all__ = [
 SCHEMA: Literal["workbench.bench/1"] = "workbench.bench/1"
 FOLDER = "bench"
 UNKNOWN_DEVICE = "unknown"
+
+# Speed-ups and the Pareto plot divide by these.
+_DIVISORS = ("tpot_p50_ms", "output_tokens_per_s", "tokens_per_s_per_user", "tokens_per_s_per_gpu")
 
 Status = Literal["ok", "failed", "oom", "timeout", "skipped"]
 Source = Literal["workbench", "vllm", "sglang"]
@@ -157,6 +161,16 @@ def _no_bench(path: Path, said: str) -> InputError:
     return InputError(f"is no file of bench rows ({SCHEMA}): {what}{hint}", file=path, key=key)
 
 
+def _check_figures(path: Path, index: int, row: BenchRow) -> None:
+    for name, figure in row.metrics.items():
+        least = min(figure.value, *(figure.interval or ()), *figure.samples, math.inf)
+        if least < 0 or (least == 0 and name in _DIVISORS):
+            allowed = "above 0" if name in _DIVISORS else "0 or more"
+            raise InputError(
+                f"must be {allowed}, got {least:g}", file=path, key=f"rows[{index}].metrics.{name}"
+            )
+
+
 def _check(path: Path, index: int, row: BenchRow) -> None:
     """What types alone do not say: known metrics, and figures exactly where a run is ok."""
     unknown = sorted(row.metrics.keys() - METRICS)
@@ -167,6 +181,7 @@ def _check(path: Path, index: int, row: BenchRow) -> None:
     if (row.status == "ok") != (row.reason is None):
         what = "must say why the row is not ok, and only then"
         raise InputError(what, file=path, key=f"rows[{index}].reason")
+    _check_figures(path, index, row)
     if row.status != "ok" and row.metrics:
         what = f"must be empty where the status is {row.status}"
         raise InputError(what, file=path, key=f"rows[{index}].metrics")

@@ -83,6 +83,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         (float("inf"), "inf"),
         (-1.0, "-1"),
         ([1.0], "a list"),
+        (1e308, "1e+308"),
+        (10**400, "inf"),
     ],
 )
 def test_what_is_no_finite_number_is_refused(file, value, got):

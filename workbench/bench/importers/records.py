@@ -20,6 +20,8 @@ from workbench.yaml_source import brief, shown
 __all__ = ["MAX_BYTES", "Record", "read_records"]
 
 MAX_BYTES = 1 << 30
+# No time, count or rate of a benchmark is near this; sums and quotients of what is below it stay finite.
+MOST = 1e15
 _SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -54,7 +56,7 @@ class Record:
         where = f"record {self.number}, {key}" if self.of > 1 else key
         return InputError(message, file=self.file, line=line, key=where)
 
-    def number_at(self, key: str, *, at_least: float = 0.0, at_most: float = math.inf) -> float:
+    def number_at(self, key: str, *, at_least: float = 0.0, at_most: float = MOST) -> float:
         """A finite number that must be there.
 
         Raises:
@@ -64,7 +66,7 @@ class Record:
             raise self.error(key, f"is missing; it must be {_allowed(at_least, at_most)}")
         return self._number(key, self.data[key], at_least, at_most)
 
-    def optional_number(self, key: str, *, at_least: float = 0.0, at_most: float = math.inf) -> float | None:
+    def optional_number(self, key: str, *, at_least: float = 0.0, at_most: float = MOST) -> float | None:
         """The same of a number that may be missing or null."""
         return self.number_at(key, at_least=at_least, at_most=at_most) if self.has(key) else None
 
@@ -93,7 +95,7 @@ class Record:
             raise self.error(key, "is missing or empty; it must be a string")
         return value
 
-    def numbers(self, key: str, *, at_most: float = math.inf) -> tuple[float, ...] | None:
+    def numbers(self, key: str, *, at_most: float = MOST) -> tuple[float, ...] | None:
         """A list of finite numbers from 0, None where there is none."""
         values = self._list(key)
         if values is None:
@@ -109,7 +111,7 @@ class Record:
             if not isinstance(row, list):
                 raise self.error(f"{key}[{i}]", f"must be a list of numbers, got {shown(row)}")
         return tuple(
-            tuple(self._number(f"{key}[{i}][{j}]", value, 0.0, math.inf) for j, value in enumerate(row))
+            tuple(self._number(f"{key}[{i}][{j}]", value, 0.0, MOST) for j, value in enumerate(row))
             for i, row in enumerate(rows)
         )
 
@@ -132,9 +134,9 @@ class Record:
 
 
 def _allowed(at_least: float, at_most: float) -> str:
-    if math.isfinite(at_most):
+    if at_most < MOST:
         return f"a number from {at_least:g} to {at_most:g}"
-    return f"a finite number, {at_least:g} or more"
+    return f"a finite number, {at_least:g} or more (at most {MOST:g})"
 
 
 def _told(value: Any) -> str:

@@ -17,6 +17,7 @@ from workbench.yaml_source import brief
 
 __all__ = ["LATENCY_NAMES", "read_run", "recognises"]
 
+MOST_GPUS = 1_000_000
 LATENCY_NAMES: Mapping[str, str] = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2e_latency"}
 _TOKEN_BACKENDS = ("sglang", "sglang-native")
 _CHAT_BACKENDS = ("sglang-oai", "sglang-oai-chat")
@@ -88,7 +89,7 @@ def _itl_definition(record: Record, speculates: bool) -> ItlDefinition:
 
 def _gpus(server: Mapping[str, Any]) -> int | None:
     sizes = {name: server.get(f"{name}_size") for name in ("tp", "pp", "dp")}
-    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+    if not all(isinstance(size, int) and 0 < size < MOST_GPUS for size in sizes.values()):
         return None
     # Under data-parallel attention the replicas share the tensor-parallel ranks.
     replicas = 1 if server.get("enable_dp_attention") else int(sizes["dp"] or 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from workbench.bench.figures import Figure, single
-from workbench.bench.importers.records import Record
+from workbench.bench.importers.records import MOST, Record
 from workbench.bench.importers.run import Run, throughput_figures
 from workbench.bench.rows import Status
 from workbench.errors import InputError
@@ -16,6 +16,7 @@ from workbench.yaml_source import brief
 
 __all__ = ["LATENCY_NAMES", "read_run", "recognises"]
 
+MOST_GPUS = 1_000_000
 LATENCY_NAMES: Mapping[str, str] = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2el"}
 
 
@@ -82,7 +83,7 @@ def _overridden(record: Record, name: str) -> int | None:
         if isinstance(overrides, dict)
         else []
     )
-    return next((value for value in values if type(value) is int and value > 0), None)
+    return next((value for value in values if type(value) is int and 0 < value < MOST), None)
 
 
 def _not_completed(record: Record, completed: int) -> int | None:
@@ -111,9 +112,9 @@ def _gpus(record: Record) -> int | None:
 def _size(record: Record, names: tuple[str, ...]) -> int | None:
     for name in names:
         value = record.data.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 7:
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 9:
             value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST_GPUS:
             return value
     return None
 
