@@ -46,6 +46,7 @@ def test_a_mean_has_a_normal_interval():
     figure = of_mean(10.0, 2.0, 400)
     assert figure.interval == pytest.approx((10 - 0.196, 10 + 0.196), abs=1e-4)
     assert of_mean(10.0, 0.0, 1).interval is None
+    assert of_mean(1.0, 100.0, 4).low == 0.0
 
 
 def test_a_reciprocal_turns_its_interval_round():

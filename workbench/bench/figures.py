@@ -94,11 +94,13 @@ def of_quantile(values: ArrayLike, quantile: float, of: Unit = "requests") -> Fi
 
 
 def of_mean(mean: float, std: float, n: int) -> Figure:
-    """A mean over the requests of one run with its normal interval; none for a single request."""
+    """A mean over the requests of one run with its normal interval, from 0; none for a single request."""
     if n < 2:
         return single(mean, n, "requests")
     reach = Z_95 * std / math.sqrt(n)
-    return Figure(value=mean, n=n, of="requests", spread="normal", low=mean - reach, high=mean + reach)
+    return Figure(
+        value=mean, n=n, of="requests", spread="normal", low=max(mean - reach, 0.0), high=mean + reach
+    )
 
 
 def of_repeats(samples: Sequence[float], *, seed: int = 0) -> Figure:
