@@ -14,7 +14,7 @@ from workbench.sweep.space import build_space
 from workbench.sweep.spec import load_spec, resolve_kernel
 
 ROOT = Path(__file__).parents[1]
-RESULTS = sorted(path for path in ROOT.glob("results/*/*/*.json") if path.parts[-3] != "runs")
+RESULTS = sorted(path for path in ROOT.glob("results/*/*/*=*.json") if path.parts[-3] != "runs")
 
 
 def read(path: Path) -> TunedFile:

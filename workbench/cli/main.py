@@ -8,7 +8,20 @@ from typing import Any
 import typer
 
 from workbench import __version__
-from workbench.cli import devices, doctor, explain, export, import_tables, lint, show, sweep, trace
+from workbench.cli import (
+    bench,
+    devices,
+    doctor,
+    explain,
+    export,
+    import_tables,
+    lint,
+    plot,
+    rank,
+    show,
+    sweep,
+    trace,
+)
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
@@ -33,7 +46,8 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_tables.import_tables)
-app.add_typer(trace.trace)
+for name, group in (("trace", trace.trace), ("bench", bench.app), ("plot", plot.app), ("rank", rank.app)):
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)

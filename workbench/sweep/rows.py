@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moe_kernels.tunable import Config, Problem
+if TYPE_CHECKING:
+    # Importing it imports torch, which reading a journal does not need.
+    from moe_kernels.tunable import Config, Problem
 
 
 class Status(StrEnum):
