@@ -30,13 +30,23 @@ FAMILIES = {
     "H200": "H200", "H20": "H20", "H100": "H100", "H800": "H100", "GB200": "B200", "B200": "B200", "GB300": "B300",
     "B300": "B300", "A100": "A100", "A800": "A100", "L40S": "L40S", "RTX_PRO_6000": "RTX PRO 6000",
 }  # fmt: skip
-LEFT_OUT = (("H100",), ("H200",), ("B200",), ("A100",), ("L40S",), ("RTX PRO 6000",), ("L40S", "RTX PRO 6000"))
+LEFT_OUT = (
+    ("H100",),
+    ("H200",),
+    ("B200",),
+    ("A100",),
+    ("L40S",),
+    ("RTX PRO 6000",),
+    ("L40S", "RTX PRO 6000"),
+)
 TOKENS = {"T <= 8": (1, 8), "9..128": (9, 128), "129..1024": (129, 1024), "> 1024": (1025, 1 << 31)}
 HEADING = f"{'':<24}{'rows':>6}{'median':>8}{'in 10 %':>9}{'in 30 %':>9}{'top 50':>8}{'100':>6}{'200':>6}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tables", nargs="+", help="wheels, folders or installed packages")
     parser.add_argument("--splits", type=int, default=4, help="random halves")
     parser.add_argument("--seed", type=int, default=0, help="of the first split")
@@ -115,7 +125,10 @@ def print_worth(name: str, placings: Sequence[Placing]) -> None:
     if placings:
         worth = Worth.of(placings)
         shares = f"{worth.within[0]:>9.0f}{worth.within[1]:>9.0f}{worth.top[0]:>8.0f}"
-        print(f"{name:<24}{worth.rows:>6}{worth.median:>8.1f}{shares}{worth.top[1]:>6.0f}{worth.top[2]:>6.0f}", flush=True)
+        print(
+            f"{name:<24}{worth.rows:>6}{worth.median:>8.1f}{shares}{worth.top[1]:>6.0f}{worth.top[2]:>6.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

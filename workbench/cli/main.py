@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from workbench import __version__
-from workbench.cli import devices, doctor, explain, show, sweep
+from workbench.cli import devices, doctor, explain, rank, show, sweep
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for command in (sweep.sweep, show.show, explain.explain, devices.devices, doctor.doctor):
     app.command()(command)
+app.add_typer(rank.app, name="rank")
 
 
 @app.callback(invoke_without_command=True)

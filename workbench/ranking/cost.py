@@ -2,7 +2,7 @@
 
 Per GEMM: how many tiles there are (exactly, for uniform routing), what a tile moves from DRAM and L2, what its
 iterations cost an SM, how blocks that share an SM hide each other, and how waves quantise. Its constants are effective
-values, fitted to which configs win (`workbench.ranking.fit`); some of them are not physical, so never read a time off it.
+values, fitted to which configs win (`workbench.ranking.fit`); some of them are not physical, so none of this is a time.
 """
 
 from __future__ import annotations
@@ -99,8 +99,9 @@ class CostModel:
 
     def ln_us(self, constants: Constants = START) -> Array:
         """[workloads, configs] ln of the modelled microseconds of both GEMMs; launch cost left out."""
-        total: Array = sum(self._us(launch, constants) for launch in self._launches)
-        return np.log(total)
+        first, second = (self._us(launch, constants) for launch in self._launches)
+        total: Array = np.log(first + second)
+        return total
 
     def _gemms(self) -> tuple[_Gemm, _Gemm]:
         work = self._work

@@ -78,7 +78,8 @@ def config_features(tiles: Tiles) -> Array:
 def _hats(column: Array, values: Sequence[int]) -> Array:
     """[configs, values] 1 at a value's own column, and linear in the logarithm between two."""
     place = np.interp(np.log2(column), np.log2(values), np.arange(len(values)))
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(len(values))))
+    hats: Array = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(len(values))))
+    return hats
 
 
 def _product(tiles: Tiles, first: str, second: str) -> Array:

@@ -28,12 +28,12 @@ from workbench.ranking.ranker import Ranker
 from workbench.ranking.workload import Array, Tiles
 
 # Strength of the pull of constants to where they start, and of weights to 0, in units of one choice's likelihood.
-CONSTANTS_PULL = 1.0
+CONSTANTS_PULL = 4.0
 WEIGHTS_PULL = 2.5
 CONSTANTS_STEPS = 25
 WEIGHTS_STEPS = 80
 # The fit of constants looks at so many choices, and at so many losers of each; at all of them it would take an hour.
-SAMPLED_CHOICES = 400
+SAMPLED_CHOICES = 600
 SAMPLED_LOSERS = 24
 START_SLOPE = 15.0
 # Constants that are shares.
@@ -71,9 +71,13 @@ def fit_constants(choices: Sequence[Choice]) -> Constants:
 
     def loss(values: Array) -> float:
         constants = dict(zip(names, np.exp(values), strict=True))
-        return sample.loss(constants) + pull * float(((values - start) ** 2).sum())
+        distance = float(((values - start) ** 2).sum())
+        return float(sample.loss(constants) + pull * distance)
 
-    bounds = [(value - 4, min(value + 4, np.log(MOST.get(name, np.inf)))) for name, value in zip(names, start, strict=True)]
+    bounds = [
+        (value - 4, min(value + 4, np.log(MOST.get(name, np.inf))))
+        for name, value in zip(names, start, strict=True)
+    ]
     options = {"maxiter": CONSTANTS_STEPS, "eps": 1e-4}
     found = minimize(loss, start, method="L-BFGS-B", bounds=bounds, options=options).x
     return {name: float(np.exp(value)) for name, value in zip(names, found, strict=True)}

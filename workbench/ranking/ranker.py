@@ -130,7 +130,8 @@ def _parse(fields: Mapping[str, Any]) -> Ranker:
         raise ValueError(f"its schema is {str(fields['schema'])[:60]!r}")
     constants = {name: _positive(name, fields["constants"][name]) for name in START}
     weights = np.asarray(
-        [[fields["weights"][row][column] for column in CONFIG_FEATURES] for row in WORKLOAD_FEATURES], dtype=np.float64
+        [[fields["weights"][row][column] for column in CONFIG_FEATURES] for row in WORKLOAD_FEATURES],
+        dtype=np.float64,
     )
     if not np.isfinite(weights).all():
         raise ValueError("a weight is not finite")

@@ -99,7 +99,9 @@ def read_tables(sources: Iterable[str | Path]) -> Reading:
                 tables.setdefault(_content(table), table)
         counts[Path(source).name] = len(tables) - before
     if not tables:
-        what = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no file named like one"
+        what = (
+            ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no file named like one"
+        )
         raise InputError(f"no table of a known GPU in {', '.join(counts) or 'no source'}: {what}")
     return Reading(tuple(tables.values()), dict(left_out), counts)
 
