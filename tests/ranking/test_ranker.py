@@ -35,7 +35,7 @@ def test_gemma_is_ranked_on_every_gpu_of_the_catalogue_with_launchable_configs_f
     assert np.isfinite(scores).all()
     legal = fits(grid_tiles(), known.compute_capability, 2, known.shared_bytes_per_block)
     first = np.argsort(scores, axis=1)[:, :100]
-    assert legal[first].mean() > 0.75
+    assert legal[first].all()
 
 
 def test_few_tokens_want_small_blocks_and_many_want_large_ones():

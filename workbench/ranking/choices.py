@@ -19,6 +19,9 @@ from workbench.ranking.workload import Workload
 # Few tables are about boards with GDDR memory, so theirs count more, and there tables of 8-bit weights help too.
 GDDR_WEIGHT = 3.0
 EIGHT_BIT_WEIGHT = 0.5
+# Tables of fewer or more experts than today's models have are mostly older, and tell less of them.
+USUAL_EXPERTS = range(64, 258)
+UNUSUAL_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,11 @@ def launchable(workload: Workload, board: Board) -> NDArray[np.int64]:
 
 def _weight(table: EngineTable) -> float:
     eight_bit = table.dtype in ("fp8_w8a8", "int8_w8a8")
-    if not table.board.segment_gddr:
-        return 0.0 if eight_bit or table.block_scaled else 1.0
-    return GDDR_WEIGHT * (EIGHT_BIT_WEIGHT if eight_bit else 1.0)
+    if table.board.segment_gddr:
+        return GDDR_WEIGHT * (EIGHT_BIT_WEIGHT if eight_bit else 1.0)
+    if eight_bit or table.block_scaled:
+        return 0.0
+    return 1.0 if table.num_experts in USUAL_EXPERTS else UNUSUAL_WEIGHT
 
 
 def target(choices: Sequence[Choice]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:

@@ -42,8 +42,8 @@ def _features(workload: Workload, board: Board) -> tuple[float, ...]:
     flops_per_us = board.bf16_flops_per_cycle * board.sm_count * board.clock_ghz * 1e3
     weights = 3 * workload.num_experts * workload.intermediate_size * workload.hidden_size
     width = _log(workload.intermediate_size, 700, -4, 4) / 2
-    bandwidth = _log(board.dram_bytes_per_us / board.sm_count, 25_000, -3, 1.5) / 2
-    intensity = _log(flops_per_us / board.dram_bytes_per_us, 300, -3, 2) / 2
+    bandwidth = _log(board.dram_bytes_per_us / board.sm_count, 25_000, -3, 1.5)
+    intensity = _log(flops_per_us / board.dram_bytes_per_us, 300, -3, 2)
     return (
         1.0,
         load,

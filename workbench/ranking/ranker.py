@@ -27,6 +27,7 @@ from workbench.ranking.features import (
     config_features,
     workload_features,
 )
+from workbench.ranking.legality import fits
 from workbench.ranking.workload import Array, Tiles, Workload
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 SCHEMA = "workbench.ranking/1"
 FITTED = Path(__file__).with_name("fitted.json")
 MAX_BYTES = 1 << 20
+# Added to the score of a config whose shared memory exceeds the GPU's by the closed form: behind, but never dropped.
+OVERFULL = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ def rank(
 ) -> Array:
     """Scores configs for a workload, or for each of several, on one GPU; lower is better.
 
+    Configs that cannot launch were never among those that a winner was chosen from, so they are put behind.
+
     Args:
         workloads: one, or several.
         device: of the catalogue or of the user's own.
@@ -85,6 +90,9 @@ def rank(
     board = device if isinstance(device, Board) else Board.of(device)
     tiles = configs if isinstance(configs, Tiles) else Tiles.of(configs)
     scores = (ranker or shipped_ranker()).scores(several, [board] * len(several), tiles)
+    width = np.asarray([[workload.element_bytes] for workload in several])
+    fitting = fits(tiles, board.compute_capability, width, board.shared_bytes_per_block)
+    scores = scores + np.where(fitting, 0, OVERFULL)
     return scores[0] if isinstance(workloads, Workload) else scores
 
 
