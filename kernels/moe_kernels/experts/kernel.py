@@ -27,7 +27,7 @@ def weight_rows(columns, N, INTERLEAVE: tl.constexpr):
     Interleaved, even columns are rows of the gate and odd ones the same rows of the up projection, so that both
     halves of a gated activation meet in one tile, in neighbouring registers of one thread.
     """
-    wrapped = columns % N
+    wrapped = (columns % N).to(tl.int64)
     return (wrapped % 2) * (N // 2) + wrapped // 2 if INTERLEAVE else wrapped
 
 
@@ -36,11 +36,7 @@ def load_weights(weight_ptrs, scale_ptr, mask, FORMAT: tl.constexpr):
     """One tile of weights as the operand of a matrix product: the one place that knows how they are stored."""
     tl.static_assert(FORMAT == "plain", "unknown weight format")
     tl.static_assert(scale_ptr is None, "plain weights have no scales")
-    if mask is None:
-        weights = tl.load(weight_ptrs)
-    else:
-        weights = tl.load(weight_ptrs, mask=mask, other=0.0)
-    return weights
+    return tl.load(weight_ptrs) if mask is None else tl.load(weight_ptrs, mask=mask, other=0.0)
 
 
 @triton.jit

@@ -43,8 +43,10 @@ def align_kernel(
     if expert == E - 1:
         tl.store(num_blocks_ptr, first_block + own_blocks)
     if own_blocks > 0:
-        for block in range(own_blocks):
-            tl.store(block_experts_ptr + first_block + block, expert)
+        for start in range(0, own_blocks, BLOCK_E):
+            tl.store(
+                block_experts_ptr + first_block + start + experts, expert, mask=start + experts < own_blocks
+            )
         segment_ptr = sorted_slots_ptr + first_block * BLOCK_M
         filled = 0
         for start in range(0, num_slots, CHUNK):

@@ -152,7 +152,9 @@ def token_down_kernel(
         expert = tl.load(ids_ptr + slot)
         if (expert >= 0) & (expert < E):
             weight = tl.load(weights_ptr + slot).to(tl.float32)
-            row_ptrs = down_ptr + expert.to(tl.int64) * stride_be + (columns % N)[:, None] * stride_bn
+            row_ptrs = (
+                down_ptr + expert.to(tl.int64) * stride_be + (columns % N).to(tl.int64)[:, None] * stride_bn
+            )
             for start in tl.range(0, K, BLOCK_K, num_stages=NUM_STAGES):
                 at = start + depth
                 a = tl.load(inner_ptr + slot * K + at, mask=at < K, other=0.0).to(tl.float32) * weight

@@ -17,7 +17,7 @@ def _tile_of_program(pid, num_blocks, num_column_blocks, GROUP_M: tl.constexpr):
     return first + pid % group_size % rows, pid % group_size // rows
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_slots"])
 def grouped_matmul_kernel(
     a_ptr,
     b_ptr,
