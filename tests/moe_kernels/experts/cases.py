@@ -85,14 +85,18 @@ def draw_tensors(
     """hidden, gate_up, down, weights and ids, of sizes T, E, K, H and I, from torch's global generator."""
     tokens, experts, top_k, hidden_size, inner = sizes
     rows = 2 * inner if activation in GATED else inner
-    tensors = (
-        torch.randn(tokens, hidden_size).to(dtype),
-        (torch.randn(experts, rows, hidden_size) * hidden_size**-0.5).to(dtype),
-        (torch.randn(experts, hidden_size, inner) * inner**-0.5).to(dtype),
-        torch.randn(tokens, top_k),
-        ROUTINGS[routing](tokens, experts, top_k),
+
+    # Drawn where they live: the weights of a real model take the CPU long.
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device)
+
+    return (
+        normal(tokens, hidden_size).to(dtype),
+        normal(experts, rows, hidden_size).mul_(hidden_size**-0.5).to(dtype),
+        normal(experts, hidden_size, inner).mul_(inner**-0.5).to(dtype),
+        normal(tokens, top_k),
+        ROUTINGS[routing](tokens, experts, top_k).to(device),
     )
-    return tuple(tensor.to(device) for tensor in tensors)
 
 
 @st.composite
