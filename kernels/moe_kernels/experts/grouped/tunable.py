@@ -190,8 +190,8 @@ EXPERTS = TunableKernel(
     name="experts",
     axes=experts_problem.AXES,
     parameters=(
-        # One config for all token counts: the engines' heuristics for 64 to 512 tokens, which fits every GPU that
-        # has 48 KiB of shared memory. Fewer tokens than experts per slot take `experts_decode` by default.
+        # One config for all token counts, between the engines' heuristics for few and for many, that launches on every
+        # GPU of the catalogue (64 KiB of shared memory at most); few tokens take `experts_decode` by default.
         Parameter("BLOCK_SIZE_M", 64),
         Parameter("BLOCK_SIZE_N", 64),
         Parameter("BLOCK_SIZE_K", 64),
