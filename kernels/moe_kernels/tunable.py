@@ -205,6 +205,16 @@ class TunableKernel:
             raise ValueError(f"routing: {self.name} has no routed inputs, so only uniform is allowed")
         return replace(self, make_inputs=lambda problem, device: routed_inputs(problem, device, distribution))
 
+    def encode(self, config: Config) -> list[int]:
+        """A complete config as integers in the parameters' order, since torch's operators take no mappings."""
+        values = ((parameter, config[parameter.name]) for parameter in self.parameters)
+        return [int(value) if p.choices is None else p.choices.index(value) for p, value in values]
+
+    def decode(self, encoded: Sequence[int]) -> dict[str, Value]:
+        """The config that `encode` gave these integers for."""
+        numbers = zip(self.parameters, encoded, strict=True)
+        return {p.name: number if p.choices is None else p.choices[number] for p, number in numbers}
+
     def why_rejected(self, problem: Problem, config: Config) -> str | None:
         """Says why the kernel cannot take `config` on `problem`, or None where it can."""
         for parameter in self.parameters:
