@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
@@ -19,11 +20,7 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     Returns:
         [..., H] in the dtype of `hidden`.
     """
-    wide = hidden.float()
-    normed = wide * (wide.square().mean(dim=-1, keepdim=True) + eps).pow(-0.5)
-    if weight is not None:
-        normed = normed * weight.float()
-    return normed.to(hidden.dtype)
+    return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
 
 
 class Gemma4RMSNorm(nn.Module):
