@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +22,20 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     Returns:
         [..., H] in the dtype of `hidden`.
     """
-    return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
+    if not hidden.is_cpu:
+        return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
+    # On a CPU torch's own is a dozen operations, and each scalar among them costs more than a small tensor.
+    wide = hidden.float()
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    mean_square = torch.addcmul(_as_tensor(eps), length, length, value=1 / hidden.shape[-1])
+    normed = wide * mean_square.rsqrt()
+    return (normed if weight is None else normed * weight.float()).to(hidden.dtype)
+
+
+@cache
+def _as_tensor(eps: float) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.tensor(eps)
 
 
 class Gemma4RMSNorm(nn.Module):

@@ -115,7 +115,7 @@ class _Progress:
         """
         ends = request.ends()
         columns = self.count[:, None] + torch.arange(chosen.shape[1], device=chosen.device)
-        self.new.scatter_(1, columns.clamp(max=self.new.shape[1] - 1), chosen)
+        self.new.scatter_(1, columns, chosen)
         gained = torch.minimum(agreed + 1, lengths_to_end(chosen, ends))
         gained = torch.minimum(gained, request.max_new_tokens - self.count).masked_fill(self.done, 0)
         last = (gained - 1).clamp(min=0)[:, None]
