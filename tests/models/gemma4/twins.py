@@ -119,17 +119,14 @@ def their_logits(theirs, ids):
 
 def hf_assistant_config(target, **changes):
     """An assistant for this target, with the heads that reading its cache takes."""
-    full = target.per_layer_config[FULL]
+    shared = ("vocab_size", "head_dim", "num_key_value_heads", "sliding_window")
+    heads = ("global_head_dim", "num_global_key_value_heads")
+    ours = Gemma4Config.from_hf(target.to_dict())
     text = {
-        "vocab_size": target.vocab_size,
+        **{name: getattr(ours, name) for name in (*shared, *heads)},
         "layer_types": [SLIDING, FULL],
         "hidden_size": 12,
         "num_attention_heads": 4,
-        "num_key_value_heads": target.num_key_value_heads,
-        "num_global_key_value_heads": full.num_key_value_heads,
-        "head_dim": target.head_dim,
-        "global_head_dim": full.head_dim,
-        "sliding_window": target.sliding_window,
         "final_logit_softcapping": None,
         "vocab_size_per_layer_input": 0,
         "enable_moe_block": False,
@@ -138,7 +135,7 @@ def hf_assistant_config(target, **changes):
     }
     config = hf_config(**text)
     config.num_kv_shared_layers = config.num_hidden_layers
-    return HfAssistantConfig(text_config=config, backbone_hidden_size=target.hidden_size, **changes)
+    return HfAssistantConfig(text_config=config, backbone_hidden_size=ours.hidden_size, **changes)
 
 
 def draw_assistants(hf, seed):
