@@ -117,10 +117,16 @@ def test_a_config_that_is_none_is_refused_by_field(whole, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hidden_size": 36}, r"^assistant backbone_hidden_size: must be the target's hidden_size \(36\), got 32"),
+        (
+            {"hidden_size": 36},
+            r"^assistant backbone_hidden_size: must be the target's hidden_size \(36\), got 32",
+        ),
         ({"vocab_size": 50}, r"^assistant vocab_size: must be the target's vocab_size \(50\), got 48"),
         ({"head_dim": 10}, r"^assistant head_dim: must be the target's head_dim \(10\), got 8"),
-        ({"sliding_window": 6}, r"^assistant sliding_window: must be the target's sliding_window \(6\), got 5"),
+        (
+            {"sliding_window": 6},
+            r"^assistant sliding_window: must be the target's sliding_window \(6\), got 5",
+        ),
         ({"layer_types": [FULL, FULL]}, "^assistant layer_types: must be among the target's"),
     ],
 )

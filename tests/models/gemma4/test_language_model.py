@@ -193,5 +193,7 @@ def test_what_does_not_fit_the_cache_is_refused_with_both_sizes():
     ours.prefill(random_ids(1, 8), cache=cache)
     with pytest.raises(ValueError, match=r"^ids: 9 tokens do not fit the cache, which holds 8"):
         ours.decode(random_ids(1, 1), cache)
-    with pytest.raises(ValueError, match=r"^max_tokens: must be up to max_position_embeddings \(128\), got 129"):
+    with pytest.raises(
+        ValueError, match=r"^max_tokens: must be up to max_position_embeddings \(128\), got 129"
+    ):
         ours.new_cache(1, 129)

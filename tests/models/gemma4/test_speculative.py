@@ -49,9 +49,7 @@ def test_output_is_that_of_greedy_decoding_where_sequences_accept_unequally(
 ):
     target, assistant = pair
     ids = random_ids(3, 9)
-    monkeypatch.setattr(
-        speculative.Drafter, "__call__", drafts_that_are_right_at_times(pair, ids, LENGTHS)
-    )
+    monkeypatch.setattr(speculative.Drafter, "__call__", drafts_that_are_right_at_times(pair, ids, LENGTHS))
     greedy = target.generate(ids, NEW, lengths=LENGTHS)
     eos = [int(greedy[0, 9 + 11]), int(greedy[1, 9 + 17])] if ends else None
     expected = target.generate_with_stats(ids, NEW, lengths=LENGTHS, eos=eos)

@@ -23,7 +23,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @st.composite
 def fields_of_configs(draw):
-    """Fields for `hf_config`, of every shape that matters here: heads, windows, ropes, k_eq_v, capping, dense or sparse."""
+    """Fields for `hf_config`, of every shape that matters: heads, windows, ropes, k_eq_v, capping, experts."""
     layers = draw(st.sampled_from([[FULL], [SLIDING, FULL], [SLIDING, SLIDING, FULL], [FULL, SLIDING, FULL]]))
     kv_heads, full_kv_heads = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2]))
     experts = draw(st.integers(1, 6))

@@ -80,7 +80,8 @@ class Gemma4AssistantConfig:
             text=Gemma4Config.from_hf({"text_config": text, **tied}),
             backbone_hidden_size=whole["backbone_hidden_size"],
             use_ordered_embeddings=ordered,
-            **{name: whole.get(name) for name in _CENTROID_FIELDS if ordered},
+            num_centroids=whole.get("num_centroids", 0),
+            centroid_intermediate_top_k=whole.get("centroid_intermediate_top_k", 0),
         )
 
     def check_fits(self, target: Gemma4Config) -> None:
@@ -106,9 +107,6 @@ class Gemma4AssistantConfig:
                 f"assistant layer_types: must be among the target's ({', '.join(dict.fromkeys(target.layer_types))}), "
                 f"got {', '.join(sorted(missing))}"
             )
-
-
-_CENTROID_FIELDS = ("num_centroids", "centroid_intermediate_top_k")
 
 
 def _check_sharing(text: Mapping[str, Any]) -> None:

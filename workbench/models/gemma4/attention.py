@@ -79,7 +79,7 @@ class Gemma4QueryAttention(nn.Module):
         return self._attend(query, cache.keys, cache.values, inputs.mask)
 
     def _split_heads(self, projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, self.head_dim))
+        return projected.view(*projected.shape[:-1], -1, self.head_dim)
 
     def _queries(self, hidden: Tensor) -> Tensor:
         queries: Tensor = self.q_norm(self._split_heads(self.q_proj(hidden)))
@@ -127,9 +127,7 @@ class Gemma4Attention(Gemma4QueryAttention):
         self.k_norm = Gemma4RMSNorm(self.head_dim, self.eps, device=device, dtype=dtype)
         shared = config.attention_k_eq_v and layer_type == "full_attention"
         self.v_proj = (
-            None
-            if shared
-            else nn.Linear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
+            None if shared else nn.Linear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
         )
 
     def forward(self, hidden: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
@@ -146,5 +144,6 @@ class Gemma4Attention(Gemma4QueryAttention):
         projected = self._split_heads(self.k_proj(hidden))
         source = projected if self.v_proj is None else self._split_heads(self.v_proj(hidden))
         heads = torch.cat([self._queries(hidden), self.k_norm(projected)], dim=2)
-        query, keys = rotate(heads, inputs.rotation).split([heads.shape[2] - self.num_kv_heads, self.num_kv_heads], 2)
+        rotated = rotate(heads, inputs.rotation)
+        query, keys = rotated[:, :, : -self.num_kv_heads], rotated[:, :, -self.num_kv_heads :]
         return self._attend(query, *inputs.store(cache, keys, rms_norm(source, self.eps)), inputs.mask)

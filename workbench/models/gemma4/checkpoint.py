@@ -17,7 +17,7 @@ from workbench.models.gemma4.checkpoint_error import CheckpointError
 from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.model import Gemma4ForCausalLM
 from workbench.models.gemma4.safetensors_folder import open_tensors, read_json, tensor_files
-from workbench.models.gemma4.weights import materialise, unique_tensors
+from workbench.models.gemma4.weights import materialise
 
 Model = TypeVar("Model", Gemma4ForCausalLM, Gemma4Assistant)
 
@@ -28,7 +28,9 @@ _PREFIXES = (
     ("language_model.lm_head.", "lm_head."),
 )
 _LAYER = re.compile(r"model\.layers\.(\d+)\.")
-_QUANTISED = re.compile(r"[._](packed|scale|scale_2|scale_inv|global_scale|zero_point|qweight|qzeros|scales)$")
+_QUANTISED = re.compile(
+    r"[._](packed|scale|scale_2|scale_inv|global_scale|zero_point|qweight|qzeros|scales)$"
+)
 # Names that end like a quantised weight's companions and are none.
 _PLAIN_SCALES = ("router.scale", "router.per_expert_scale")
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -257,4 +259,3 @@ class _Reading:
         if missing:
             more = f", and {len(missing) - 1} more tensors" if missing[1:] else ""
             raise CheckpointError(f"missing{more}", file=self.folder, key=missing[0])
-

@@ -194,4 +194,3 @@ def _draw(logits: Tensor, temperature: float, generator: torch.Generator | None)
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
     drawn = torch.multinomial(probabilities.flatten(0, -2), 1, generator=generator)
     return drawn.view(logits.shape[:-1])
-

@@ -33,7 +33,7 @@ class CapturedCall:
 
     def _warm_up(self, function: Callable[..., Any]) -> None:
         """Loads kernels and libraries, on a stream of its own as capturing needs it."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_CALLS):

@@ -32,6 +32,12 @@ class Gemma4DecoderLayer(nn.Module):
         dtype: of the parameters; None takes torch's default.
     """
 
+    input_layernorm: Gemma4RMSNorm
+    post_attention_layernorm: Gemma4RMSNorm
+    pre_feedforward_layernorm: Gemma4RMSNorm
+    post_feedforward_layernorm: Gemma4RMSNorm
+    post_feedforward_layernorm_1: Gemma4RMSNorm
+
     def __init__(
         self,
         config: Gemma4Config,
@@ -93,5 +99,6 @@ class Gemma4DecoderLayer(nn.Module):
         dense: Tensor = self.mlp(self.pre_feedforward_layernorm(residual))
         for moe in self._moe:
             sparse = moe(residual.flatten(0, -2)).view_as(residual)
-            return self.post_feedforward_layernorm_1(dense) + sparse
+            mixed: Tensor = self.post_feedforward_layernorm_1(dense) + sparse
+            return mixed
         return dense

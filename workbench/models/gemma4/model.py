@@ -51,6 +51,7 @@ class Gemma4TextModel(nn.Module):
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, device=device, dtype=dtype)
+        self.layer_types = config.layer_types
         self.layers = nn.ModuleList(
             Gemma4DecoderLayer(
                 config, layer_type, query_only=query_only, routing=routing, device=device, dtype=dtype
@@ -67,9 +68,9 @@ class Gemma4TextModel(nn.Module):
 
     def forward(self, hidden: Tensor, inputs: Pass, caches: Sequence[LayerCache] | None = None) -> Tensor:
         """Runs embeddings [B, S, H] through the layers, without the final norm; `caches` is one a layer."""
-        for index, layer in enumerate(self.layers):
+        for index, (layer, layer_type) in enumerate(zip(self.layers, self.layer_types, strict=True)):
             cache = None if caches is None else caches[index]
-            hidden = layer(hidden, inputs[layer.layer_type], cache)
+            hidden = layer(hidden, inputs[layer_type], cache)
         return hidden
 
 
@@ -97,11 +98,17 @@ class Gemma4ForCausalLM(nn.Module):
         super().__init__()
         for name in _UNSUPPORTED:
             if getattr(config, name):
-                raise ValueError(f"{name}: must be 0, this model has no such layers, got {getattr(config, name)}")
+                raise ValueError(
+                    f"{name}: must be 0, this model has no such layers, got {getattr(config, name)}"
+                )
         self.config = config
         self.model = Gemma4TextModel(config, routing=routing, device=device, dtype=dtype)
         self.lm_head = nn.Linear(
-            config.hidden_size, config.vocab_size, bias=False, device="meta" if config.tie_word_embeddings else device, dtype=dtype
+            config.hidden_size,
+            config.vocab_size,
+            bias=False,
+            device="meta" if config.tie_word_embeddings else device,
+            dtype=dtype,
         )
         self.tie_weights()
 
@@ -264,10 +271,18 @@ class Gemma4ForCausalLM(nn.Module):
         Returns:
             int64 [B, S + N]: the prompts as given, then N new tokens of each in columns S and after.
         """
-        options = {"temperature": temperature, "lengths": lengths, "eos": eos, "seed": seed, "graph": graph}
-        return self.generate_with_stats(
-            ids, max_new_tokens, assistant=assistant, draft_tokens=draft_tokens, **options
-        ).ids
+        generation = self.generate_with_stats(
+            ids,
+            max_new_tokens,
+            temperature,
+            lengths,
+            eos,
+            assistant,
+            draft_tokens,
+            seed=seed,
+            graph=graph,
+        )
+        return generation.ids
 
     @torch.inference_mode()
     def generate_with_stats(

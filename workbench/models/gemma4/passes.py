@@ -98,9 +98,7 @@ def _additive(visible: Tensor, config: Gemma4Config, layer_type: LayerType, dtyp
     return mask if visible.shape[1] == 1 else mask.repeat(1, 1, groups, 1)
 
 
-def _local_mask(
-    config: Gemma4Config, layer_type: LayerType, length: int, device: torch.device
-) -> Tensor:
+def _local_mask(config: Gemma4Config, layer_type: LayerType, length: int, device: torch.device) -> Tensor:
     """[1, S, S]: which of these tokens see which others of them."""
     visible = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     if layer_type == "sliding_attention":

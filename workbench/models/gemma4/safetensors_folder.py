@@ -51,14 +51,14 @@ def tensor_files(folder: Path) -> Mapping[str, str]:
         # Shards lie beside their index; anything that is more than a name could lead elsewhere.
         if not isinstance(file, str) or Path(file).name != file or "\\" in file or file in ("", ".."):
             raise CheckpointError(
-                f"must name a file in this folder, got {file!r}", file=folder / INDEX, key=f"weight_map.{name}"
+                f"must name a file in this folder, got {file!r}",
+                file=folder / INDEX,
+                key=f"weight_map.{name}",
             )
     return files
 
 
-def open_tensors(
-    folder: Path, files: Mapping[str, str]
-) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def open_tensors(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """Each tensor's name with a function that reads it, file by file; one file is open at a time.
 
     Args:
@@ -73,7 +73,9 @@ def open_tensors(
             held = set(content.keys())
             for name in (name for name, place in files.items() if place == file):
                 if name not in held:
-                    raise CheckpointError(f"missing, though {INDEX} has it there", file=folder / file, key=name)
+                    raise CheckpointError(
+                        f"missing, though {INDEX} has it there", file=folder / file, key=name
+                    )
                 yield name, partial(content.get_tensor, name)
 
 

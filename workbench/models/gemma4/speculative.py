@@ -145,7 +145,9 @@ def generate_speculatively(
     progress = _Progress.begin(request, select(model.logits(state)), state)
     draft = _drafter(model, assistant, cache, request, progress)
     check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
-        partial(model.step, cache=cache), progress.new[:, : request.draft_tokens + 1], enabled=request.captures
+        partial(model.step, cache=cache),
+        progress.new[:, : request.draft_tokens + 1],
+        enabled=request.captures,
     )
     steps = 0
     while not bool(progress.done.all()):

@@ -67,12 +67,14 @@ def test_every_field_that_differs_is_named_with_both_values(spec):
         with pytest.raises(SpecMismatchError) as error:
             type(spec).merge([spec, other])
         ours, theirs = getattr(spec, field.name), OTHER[field.name]
-        assert str(error.value) == f"{type(spec).__name__} specs differ: {field.name}: {ours!r} and {theirs!r}"
+        assert (
+            str(error.value) == f"{type(spec).__name__} specs differ: {field.name}: {ours!r} and {theirs!r}"
+        )
 
 
 def test_all_fields_that_differ_are_named_at_once():
     other = dataclasses.replace(SPECS[0], num_kv_heads=4, cache_dtype_str="fp8")
-    with pytest.raises(SpecMismatchError, match="num_kv_heads: 2 and 4; cache_dtype_str: 'auto' and 'fp8'$"):
+    with pytest.raises(SpecMismatchError, match=r"num_kv_heads: 2 and 4; cache_dtype_str: 'auto' and 'fp8'$"):
         FullAttentionSpec.merge([SPECS[0], other])
 
 
