@@ -1,9 +1,8 @@
-"""The language model: embedding, decoder layers, output projection; prefill, decode and generation."""
+"""The language model: prefill, decode and generation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from workbench.models.gemma4.checks import check_ids, check_integer, check_lengths, check_shape
 from workbench.models.gemma4.config import Gemma4Config
-from workbench.models.gemma4.kv_cache import LayerCache, StaticKVCache, layer_specs
-from workbench.models.gemma4.layer import Gemma4DecoderLayer
-from workbench.models.gemma4.norm import Gemma4RMSNorm
-from workbench.models.gemma4.passes import Pass, Rotations, chunk_pass, step_pass, whole_pass
+from workbench.models.gemma4.kv_cache import StaticKVCache, layer_specs
+from workbench.models.gemma4.passes import Rotations, chunk_pass, step_pass, whole_pass
 from workbench.models.gemma4.rope import rotation_tables
 from workbench.models.gemma4.router import Routing
+from workbench.models.gemma4.text_model import Gemma4TextModel
 
 if TYPE_CHECKING:
     from workbench.models.gemma4.assistant import Gemma4Assistant
@@ -27,51 +25,6 @@ PREFILL_TOKENS = 2048
 PREFILL_COLUMNS = 512
 
 _UNSUPPORTED = ("hidden_size_per_layer_input", "num_kv_shared_layers")
-
-
-class Gemma4TextModel(nn.Module):
-    """Embedding, layers and final norm; parameters as in the checkpoint: `embed_tokens`, `layers`, `norm`.
-
-    Args:
-        config: the model.
-        query_only: the layers read keys and values of another model.
-        routing: as in `Gemma4Router`.
-        device: where the parameters live.
-        dtype: of the parameters; None takes torch's default.
-    """
-
-    def __init__(
-        self,
-        config: Gemma4Config,
-        *,
-        query_only: bool = False,
-        routing: Routing = "fused",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, device=device, dtype=dtype)
-        self.layer_types = config.layer_types
-        self.layers = nn.ModuleList(
-            Gemma4DecoderLayer(
-                config, layer_type, query_only=query_only, routing=routing, device=device, dtype=dtype
-            )
-            for layer_type in config.layer_types
-        )
-        self.norm = Gemma4RMSNorm(config.hidden_size, config.rms_norm_eps, device=device, dtype=dtype)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings [..., H] of ids [...], times the root of H."""
-        weight = self.embed_tokens.weight
-        embedded: Tensor = self.embed_tokens(ids) * _rounded_root(weight.shape[1], weight.dtype)
-        return embedded
-
-    def forward(self, hidden: Tensor, inputs: Pass, caches: Sequence[LayerCache] | None = None) -> Tensor:
-        """Runs embeddings [B, S, H] through the layers, without the final norm; `caches` is one a layer."""
-        for index, (layer, layer_type) in enumerate(zip(self.layers, self.layer_types, strict=True)):
-            cache = None if caches is None else caches[index]
-            hidden = layer(hidden, inputs[layer_type], cache)
-        return hidden
 
 
 class Gemma4ForCausalLM(nn.Module):
@@ -375,12 +328,6 @@ class Gemma4ForCausalLM(nn.Module):
 
 def _clear_padding(ids: Tensor, lengths: Tensor) -> Tensor:
     return ids.masked_fill(torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None], 0)
-
-
-@cache
-def _rounded_root(hidden_size: int, dtype: torch.dtype) -> float:
-    """The root as the weights' dtype has it: transformers rounds it before it multiplies."""
-    return torch.tensor(hidden_size**0.5, dtype=dtype).item()
 
 
 def _replace_where_ending(last: Tensor, hidden: Tensor, column: Tensor) -> Tensor:

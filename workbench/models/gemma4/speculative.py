@@ -78,6 +78,8 @@ class _Progress:
         token: int64 [B, 1], the last of them.
         state: [B, 1, H], the hidden state that it was chosen from.
         done: bool [B], whether the sequence is complete.
+        limit: N, tokens that a sequence gets.
+        ends: ids that end a sequence.
         gained: int64 scalar, tokens that all steps gave.
         turns: int64 scalar, pairs of a step and a sequence that it could give tokens to.
     """
@@ -87,6 +89,8 @@ class _Progress:
     token: Tensor
     state: Tensor
     done: Tensor
+    limit: int
+    ends: Tensor
     gained: Tensor
     turns: Tensor
 
@@ -98,26 +102,25 @@ class _Progress:
         new = token.new_zeros(batch, room)
         new[:, :1] = token
         zero = token.new_zeros(())
-        done = torch.isin(token[:, 0], request.ends()) | (request.max_new_tokens == 1)
-        return cls(new, token.new_ones(batch), token, state, done, zero, zero)
+        limit, ends = request.max_new_tokens, request.ends()
+        done = torch.isin(token[:, 0], ends) | (limit == 1)
+        return cls(new, token.new_ones(batch), token, state, done, limit, ends, zero, zero)
 
-    def advance(self, chosen: Tensor, hidden: Tensor, agreed: Tensor, request: Request) -> Tensor:
+    def advance(self, chosen: Tensor, hidden: Tensor, agreed: Tensor) -> Tensor:
         """Takes what a step gave.
 
         Args:
             chosen: int64 [B, K + 1], the target's choices.
             hidden: [B, K + 1, H], what they were chosen from.
             agreed: int64 [B], drafted tokens that equal the choices, from the first on.
-            request: says where sequences end.
 
         Returns:
             int64 [B], the tokens that each sequence gained.
         """
-        ends = request.ends()
         columns = self.count[:, None] + torch.arange(chosen.shape[1], device=chosen.device)
         self.new.scatter_(1, columns, chosen)
-        gained = torch.minimum(agreed + 1, lengths_to_end(chosen, ends))
-        gained = torch.minimum(gained, request.max_new_tokens - self.count).masked_fill(self.done, 0)
+        gained = torch.minimum(agreed + 1, lengths_to_end(chosen, self.ends))
+        gained = torch.minimum(gained, self.limit - self.count).masked_fill(self.done, 0)
         last = (gained - 1).clamp(min=0)[:, None]
         moved = (gained > 0)[:, None]
         rows = torch.arange(len(last), device=last.device)[:, None]
@@ -125,7 +128,7 @@ class _Progress:
         self.state = torch.where(moved[..., None], hidden[rows, last], self.state)
         self.gained, self.turns = self.gained + gained.sum(), self.turns + moved.sum()
         self.count = self.count + gained
-        self.done = torch.isin(self.token[:, 0], ends) | (self.count >= request.max_new_tokens)
+        self.done = torch.isin(self.token[:, 0], self.ends) | (self.count >= self.limit)
         return gained
 
 
@@ -152,9 +155,9 @@ def generate_speculatively(
     steps = 0
     while not bool(progress.done.all()):
         drafted = draft(progress.token, progress.state)
-        cache.lengths += _step(progress, drafted, check, select, request)
+        cache.lengths += _step(progress, drafted, check, select)
         steps += 1
-    new = _repeat_ends(progress.new[:, : request.max_new_tokens], request.ends())
+    new = _repeat_ends(progress.new[:, : request.max_new_tokens], progress.ends)
     gained, turns = int(progress.gained), int(progress.turns)
     return finish(
         model,
@@ -190,13 +193,12 @@ def _step(
     drafted: Tensor,
     check: Callable[[Tensor], tuple[Tensor, Tensor]],
     select: Select,
-    request: Request,
 ) -> Tensor:
     """Checks a draft and keeps what the target agrees with; returns the tokens gained, int64 [B]."""
     logits, hidden = check(torch.cat([progress.token, drafted], dim=1))
     chosen = select(logits)
     agreed = (drafted == chosen[:, :-1]).long().cumprod(dim=1).sum(dim=1)
-    return progress.advance(chosen, hidden, agreed, request)
+    return progress.advance(chosen, hidden, agreed)
 
 
 def _repeat_ends(new: Tensor, ends: Tensor) -> Tensor:
