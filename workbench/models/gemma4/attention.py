@@ -14,7 +14,8 @@ from workbench.models.gemma4.kv_cache import LayerCache
 from workbench.models.gemma4.norm import Gemma4RMSNorm, rms_norm
 from workbench.models.gemma4.rope import rotate
 
-# Takes a layer's cache and new keys and values [B, S, KV heads, D], gives all that the queries may see.
+# Takes a layer's cache and new keys and values [B, S, KV heads, D]; gives all that the queries may see, by
+# head, [B, KV heads, T, D].
 Store = Callable[[LayerCache | None, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -23,12 +24,12 @@ class AttentionInputs:
     """What all layers of one kind share in a pass.
 
     Attributes:
-        rotation: of the queries and new keys, [B or 1, S, 1, 2, D].
+        rotation: cosines and signed sines for queries and new keys, each [B or 1, S, 1, D].
         mask: added to the scores, [B or 1, 1, G x S or 1, T] for G query heads that share a KV head.
         store: how new keys and values enter the cache.
     """
 
-    rotation: Tensor
+    rotation: tuple[Tensor, ...]
     mask: Tensor
     store: Store
 
@@ -76,7 +77,7 @@ class Gemma4QueryAttention(nn.Module):
         """
         assert cache is not None
         query = rotate(self._queries(hidden), inputs.rotation)
-        return self._attend(query, cache.keys, cache.values, inputs.mask)
+        return self._attend(query, *cache.by_head, inputs.mask)
 
     def _split_heads(self, projected: Tensor) -> Tensor:
         return projected.view(*projected.shape[:-1], -1, self.head_dim)
@@ -88,14 +89,12 @@ class Gemma4QueryAttention(nn.Module):
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Query heads that share a KV head become rows of one product, so no key is repeated."""
         batch, length, heads, head_dim = query.shape
-        grouped = (batch, self.num_kv_heads, heads // self.num_kv_heads * length, head_dim)
-        split = (batch, length, self.num_kv_heads, -1, head_dim)
-        rows = query.view(split).permute(0, 2, 3, 1, 4).reshape(grouped)
-        attended = functional.scaled_dot_product_attention(
-            rows, keys.transpose(1, 2), values.transpose(1, 2), attn_mask=mask, scale=1.0
-        )
-        merged = attended.view(batch, self.num_kv_heads, -1, length, head_dim).permute(0, 3, 1, 2, 4)
-        out: Tensor = self.o_proj(merged.reshape(batch, length, heads * head_dim))
+        rows = query if length == 1 else query.transpose(1, 2)
+        rows = rows.reshape(batch, self.num_kv_heads, heads // self.num_kv_heads * length, head_dim)
+        attended = functional.scaled_dot_product_attention(rows, keys, values, attn_mask=mask, scale=1.0)
+        if length > 1:
+            attended = attended.reshape(batch, heads, length, head_dim).transpose(1, 2)
+        out: Tensor = self.o_proj(attended.reshape(batch, length, heads * head_dim))
         return out
 
 
@@ -145,5 +144,6 @@ class Gemma4Attention(Gemma4QueryAttention):
         source = projected if self.v_proj is None else self._split_heads(self.v_proj(hidden))
         heads = torch.cat([self._queries(hidden), self.k_norm(projected)], dim=2)
         rotated = rotate(heads, inputs.rotation)
-        query, keys = rotated[:, :, : -self.num_kv_heads], rotated[:, :, -self.num_kv_heads :]
+        queries = rotated.shape[2] - self.num_kv_heads
+        query, keys = rotated.narrow(2, 0, queries), rotated.narrow(2, queries, self.num_kv_heads)
         return self._attend(query, *inputs.store(cache, keys, rms_norm(source, self.eps)), inputs.mask)

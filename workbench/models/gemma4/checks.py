@@ -44,9 +44,11 @@ def check_mapping(name: str, value: Any) -> Mapping[Any, Any]:
 
 def check_shape(name: str, tensor: Tensor, *shape: int | str) -> None:
     """Raises ValueError unless `tensor` has this shape; a dimension given by a name is free."""
-    sizes = tensor.shape
-    if len(sizes) != len(shape) or any(
-        type(wanted) is int and size != wanted for size, wanted in zip(sizes, shape, strict=True)
+    sizes = tuple(tensor.shape)
+    # Most calls name no free dimension, and this runs several times a layer.
+    if sizes != shape and (
+        len(sizes) != len(shape)
+        or [size for size, wanted in zip(sizes, shape, strict=True) if wanted not in (size, str(wanted))]
     ):
         raise ValueError(f"{name}: must have shape [{', '.join(map(str, shape))}], got {list(sizes)}")
 

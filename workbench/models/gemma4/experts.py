@@ -80,7 +80,7 @@ class Gemma4Experts(nn.Module):
 
     def _gathers(self, ids: Tensor) -> bool:
         """Whether each slot gets a copy of its expert: few and small ones, or none may wait for the GPU."""
-        copied = ids.numel() * self.gate_up_proj[0].numel()
+        copied = ids.numel() * self.gate_up_proj.stride(0)
         return copied <= GATHERED_ELEMENTS or (ids.is_cuda and torch.cuda.is_current_stream_capturing())
 
     def _run_gathered(self, hidden: Tensor, weights: Tensor, ids: Tensor) -> Tensor:

@@ -25,11 +25,13 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     if not hidden.is_cpu:
         return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
     # On a CPU torch's own is a dozen operations, and each scalar among them costs more than a small tensor.
-    wide = hidden.float()
+    wide = hidden if (plain := hidden.dtype is torch.float32) else hidden.float()
     length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
     mean_square = torch.addcmul(_as_tensor(eps), length, length, value=1 / hidden.shape[-1])
     normed = wide * mean_square.rsqrt()
-    return (normed if weight is None else normed * weight.float()).to(hidden.dtype)
+    if weight is not None:
+        normed = normed * (weight if weight.dtype is torch.float32 else weight.float())
+    return normed if plain else normed.to(hidden.dtype)
 
 
 @cache

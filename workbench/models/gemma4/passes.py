@@ -31,7 +31,7 @@ def whole_pass(config: Gemma4Config, rotations: Rotations, length: int) -> Pass:
     """
     return {
         layer_type: AttentionInputs(
-            rotation=table[None, :length, None],
+            rotation=table[None, :length, None].unbind(-2),
             mask=_additive(
                 _local_mask(config, layer_type, length, table.device), config, layer_type, table.dtype
             ),
@@ -107,7 +107,7 @@ def _local_mask(config: Gemma4Config, layer_type: LayerType, length: int, device
 
 
 def _store_nothing(_: LayerCache | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    return keys, values
+    return keys.transpose(1, 2), values.transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ class _Append:
         assert cache is not None
         cache.keys[:, self.start : self.end] = keys
         cache.values[:, self.start : self.end] = values
-        return cache.keys[:, : self.end], cache.values[:, : self.end]
+        keys, values = cache.by_head
+        return keys[:, :, : self.end], values[:, :, : self.end]
 
 
 def _full_chunk(
@@ -130,7 +131,7 @@ def _full_chunk(
     end = start + length
     visible = torch.ones(1, length, end, dtype=torch.bool, device=table.device).tril(start)
     return AttentionInputs(
-        rotation=table[None, start:end, None],
+        rotation=table[None, start:end, None].unbind(-2),
         mask=_additive(visible, config, "full_attention", table.dtype),
         store=_Append(start, end),
     )
@@ -154,7 +155,7 @@ class _Refill:
         rows = torch.arange(keys.shape[0], device=keys.device)[:, None]
         cache.keys.copy_(torch.where(self.fresh, keys[rows, self.source], cache.keys))
         cache.values.copy_(torch.where(self.fresh, values[rows, self.source], cache.values))
-        return seen
+        return seen[0].transpose(1, 2), seen[1].transpose(1, 2)
 
 
 def _positions_in_ring(end: Tensor, slots: int) -> Tensor:
@@ -173,7 +174,7 @@ def _ring_chunk(
     local = _local_mask(config, "sliding_attention", length, table.device).expand(len(lengths), -1, -1)
     held = _positions_in_ring(lengths.clamp(max=end), slots)
     return AttentionInputs(
-        rotation=table[None, start:end, None],
+        rotation=table[None, start:end, None].unbind(-2),
         mask=_additive(torch.cat([in_window, local], dim=-1), config, "sliding_attention", table.dtype),
         store=_Refill((held - start).clamp(0, length - 1), (held >= start)[..., None, None]),
     )
@@ -187,9 +188,11 @@ class _Scatter:
 
     def __call__(self, cache: LayerCache | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         assert cache is not None
-        cache.keys.flatten(0, 1).index_copy_(0, self.slots, keys.flatten(0, 1))
-        cache.values.flatten(0, 1).index_copy_(0, self.slots, values.flatten(0, 1))
-        return cache.keys, cache.values
+        assert cache.by_slot is not None
+        held_keys, held_values = cache.by_slot
+        held_keys.index_copy_(0, self.slots, keys.flatten(0, 1))
+        held_values.index_copy_(0, self.slots, values.flatten(0, 1))
+        return cache.by_head
 
 
 def _step_inputs(
@@ -211,7 +214,7 @@ def _step_inputs(
         visible = torch.arange(slots, device=positions.device) <= positions[:, :, None]
         targets = positions
     return AttentionInputs(
-        rotation=table[positions][:, :, None],
+        rotation=table[positions][:, :, None].unbind(-2),
         mask=_additive(visible, config, layer_type, table.dtype),
         store=_Scatter((rows + targets).flatten()),
     )
@@ -237,7 +240,7 @@ def draft_pass(
     """
     return {
         layer_type: AttentionInputs(
-            rotation=table[positions][:, None, None],
+            rotation=table[positions][:, None, None].unbind(-2),
             mask=_additive(
                 _stored(config, layer_type, held[layer_type], known[:, None]), config, layer_type, table.dtype
             ),

@@ -79,15 +79,15 @@ def rotation_tables(
     }
 
 
-def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
+def rotate(heads: Tensor, rotation: tuple[Tensor, ...]) -> Tensor:
     """Turns each pair (i, i + D/2) of every head by its position's angle.
 
     Args:
         heads: [B, S, N, D].
-        rotation: rows of a `rotation_table`, [B or 1, S, 1, 2, D].
+        rotation: cosines and signed sines of a `rotation_table`, each [B or 1, S, 1, D].
 
     Returns:
         [B, S, N, D].
     """
-    cos, sin = rotation.unbind(-2)
+    cos, sin = rotation
     return torch.addcmul(heads * cos, heads.roll(heads.shape[-1] // 2, -1), sin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,13 +15,27 @@ from workbench.models.gemma4.kv_cache.specs import FullAttentionSpec, KVCacheSpe
 
 @dataclass(frozen=True, slots=True)
 class LayerCache:
-    """Keys and values of one layer, each [B, slots, KV heads, head size].
+    """Keys and values of one layer.
 
     The token at position p is in slot p of a layer that keeps all, and in slot p mod slots of a sliding one.
+
+    Attributes:
+        keys: [B, slots, KV heads, head size].
+        values: likewise.
+        by_head: views of both as attention reads them, [B, KV heads, slots, head size].
+        by_slot: views of both as a step writes them, [B x slots, KV heads, head size]; None where there is none.
     """
 
     keys: Tensor
     values: Tensor
+    by_head: tuple[Tensor, Tensor] = field(init=False, repr=False)
+    by_slot: tuple[Tensor, Tensor] | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        both = (self.keys, self.values)
+        object.__setattr__(self, "by_head", tuple(held.transpose(1, 2) for held in both))
+        flat = all(held.is_contiguous() for held in both)
+        object.__setattr__(self, "by_slot", tuple(held.flatten(0, 1) for held in both) if flat else None)
 
     @property
     def slots(self) -> int:
@@ -88,8 +102,8 @@ def _check_holdable(layer: int, spec: KVCacheSpec) -> None:
     wanted = {"cache_dtype_str": "auto", "page_size_padded": None}
     if type(spec) is FullAttentionSpec:
         wanted |= {"sliding_window": None, "attention_chunk_size": None, "head_size_v": None}
-    for field, allowed in wanted.items():
-        if getattr(spec, field) != allowed:
+    for key, allowed in wanted.items():
+        if getattr(spec, key) != allowed:
             raise ValueError(
-                f"{name}.{field}: a static cache holds only {allowed!r}, got {getattr(spec, field)!r}"
+                f"{name}.{key}: a static cache holds only {allowed!r}, got {getattr(spec, key)!r}"
             )
