@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.direct import DirectLinear
 from workbench.models.gemma4.kv_cache import LayerCache
 from workbench.models.gemma4.norm import Gemma4RMSNorm, rms_norm
 from workbench.models.gemma4.rope import rotate
@@ -60,9 +61,9 @@ class Gemma4QueryAttention(nn.Module):
         self.head_dim, self.num_kv_heads = config.heads_of(layer_type)
         self.eps = config.rms_norm_eps
         width, bias = config.num_attention_heads * self.head_dim, config.attention_bias
-        self.q_proj = nn.Linear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
+        self.q_proj = DirectLinear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
         self.q_norm = Gemma4RMSNorm(self.head_dim, self.eps, device=device, dtype=dtype)
-        self.o_proj = nn.Linear(width, config.hidden_size, bias=bias, device=device, dtype=dtype)
+        self.o_proj = DirectLinear(width, config.hidden_size, bias=bias, device=device, dtype=dtype)
 
     def forward(self, hidden: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:
         """Attends to what `cache` holds.
@@ -122,11 +123,11 @@ class Gemma4Attention(Gemma4QueryAttention):
     ) -> None:
         super().__init__(config, layer_type, device=device, dtype=dtype)
         width, bias = self.num_kv_heads * self.head_dim, config.attention_bias
-        self.k_proj = nn.Linear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
+        self.k_proj = DirectLinear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
         self.k_norm = Gemma4RMSNorm(self.head_dim, self.eps, device=device, dtype=dtype)
         shared = config.attention_k_eq_v and layer_type == "full_attention"
         self.v_proj = (
-            None if shared else nn.Linear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
+            None if shared else DirectLinear(config.hidden_size, width, bias=bias, device=device, dtype=dtype)
         )
 
     def forward(self, hidden: Tensor, inputs: AttentionInputs, cache: LayerCache | None) -> Tensor:

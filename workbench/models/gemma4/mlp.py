@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from moe_kernels.activation import Activation
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectLinear
 
 
 class Gemma4MLP(nn.Module):
@@ -29,9 +30,9 @@ class Gemma4MLP(nn.Module):
         hidden, inner = config.hidden_size, config.intermediate_size
         # Gate and up come from two projections, so what is applied is the ungated half of the activation.
         self.activation = Activation(f"{config.hidden_activation}_no_mul")
-        self.gate_proj = nn.Linear(hidden, inner, bias=False, device=device, dtype=dtype)
-        self.up_proj = nn.Linear(hidden, inner, bias=False, device=device, dtype=dtype)
-        self.down_proj = nn.Linear(inner, hidden, bias=False, device=device, dtype=dtype)
+        self.gate_proj = DirectLinear(hidden, inner, bias=False, device=device, dtype=dtype)
+        self.up_proj = DirectLinear(hidden, inner, bias=False, device=device, dtype=dtype)
+        self.down_proj = DirectLinear(inner, hidden, bias=False, device=device, dtype=dtype)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Maps [..., H] to [..., H]."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workbench.models.gemma4.direct import DirectModule
+
 
 def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
     """Divides by the root mean square over the last dimension, times `weight` where there is one.
@@ -40,7 +42,7 @@ def _as_tensor(eps: float) -> Tensor:
         return torch.tensor(eps)
 
 
-class Gemma4RMSNorm(nn.Module):
+class Gemma4RMSNorm(DirectModule):
     """RMS normalisation with a learned weight.
 
     Args:
