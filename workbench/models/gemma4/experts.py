@@ -10,6 +10,9 @@ from moe_kernels.experts.backend import BACKENDS, Backend
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
 
+# Up to here, on a CPU, a copy of the experts' weights costs less than a product for each expert in use.
+GATHERED_ELEMENTS = 2**18
+
 
 class Gemma4Experts(nn.Module):
     """Experts by `moe_kernels.experts.fused_experts`: Triton kernels for bf16 and fp16 on CUDA, else torch operations.
@@ -71,6 +74,8 @@ class Gemma4Experts(nn.Module):
         check_shape("hidden", hidden, "T", self.config.hidden_size)
         check_shape("ids", ids, hidden.shape[0], "K")
         check_shape("weights", weights, *ids.shape)
+        if self.backend == "auto" and self._gathers(hidden, ids):
+            return self._run_gathered(hidden, weights, ids)
         return fused_experts(
             hidden,
             self.gate_up_proj,
@@ -80,6 +85,23 @@ class Gemma4Experts(nn.Module):
             activation=self.config.hidden_activation,
             backend=self.backend,
         )
+
+    def _gathers(self, hidden: Tensor, ids: Tensor) -> bool:
+        """Whether each slot gets a copy of its expert: few and small ones, of plain tensors on a CPU."""
+        is_plain = type(hidden) is Tensor and hidden.device.type == "cpu"
+        return is_plain and 0 < ids.numel() * self.gate_up_proj.stride(0) <= GATHERED_ELEMENTS
+
+    def _run_gathered(self, hidden: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
+        """As the loop over experts, by two batched products; a foreign expert's slot counts zero."""
+        slots, tokens, top_k = ids.flatten(), *ids.shape
+        known = slots.clamp(0, self.config.num_experts - 1)
+        rows = hidden.unsqueeze(1).expand(-1, top_k, -1).reshape(len(slots), 1, hidden.shape[1])
+        gate_up = torch.bmm(rows, self.gate_up_proj.index_select(0, known).mT)
+        inner = self.config.hidden_activation.apply(gate_up)
+        outputs = torch.bmm(inner, self.down_proj.index_select(0, known).mT)
+        weighted = (outputs * weights.reshape(-1, 1, 1)).to(hidden.dtype)
+        weighted = weighted.masked_fill((known != slots).view(-1, 1, 1), 0.0)
+        return weighted.view(tokens, top_k, hidden.shape[1]).sum(dim=1)
 
     def extra_repr(self) -> str:
         """The options that are no parameters."""
