@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from moe_kernels.tuned import parse
-from workbench.executors.pool import _attempt
+from workbench.executors.inside import attempt
 from workbench.sweep.plan import make_plans
 from workbench.sweep.rows import Evidence, Resources
 from workbench.sweep.run import run_sweep
@@ -24,7 +24,7 @@ search: {strategy: exhaustive}
 
 
 class DiedError(Exception):
-    """Raised by an answer whose worker would have died; carries what the pool would say."""
+    """Raised by an answer whose worker would have died; carries what the pool would answer."""
 
 
 class Killed(BaseException):
@@ -39,6 +39,7 @@ class InProcessPool:
     jobs: int
     timeout_s: float
     environment: dict = field(default_factory=dict)
+    harmless: tuple = ()
 
     def renew(self):
         pass
@@ -54,7 +55,7 @@ class InProcessPool:
         try:
             future.set_result(_attempt_or_die(self.answers[function.__name__], *arguments))
         except DiedError as death:
-            future.set_exception(death.args[0])
+            future.set_result(death.args[0])
         return future
 
 
@@ -67,7 +68,7 @@ def _attempt_or_die(answer, *arguments):
         except DiedError as death:
             deaths.append(death)
 
-    result = _attempt(call, *arguments)
+    result = attempt(call, *arguments)
     if deaths:
         raise deaths[0]
     return result
@@ -84,7 +85,11 @@ class Told:
 
     def __init__(self, killed_after=None):
         self.starts, self.trials, self.outcomes, self.workload = [], [], [], None
+        self.notes = []
         self.killed_after = killed_after
+
+    def note(self, text):
+        self.notes.append(text)
 
     def started(self, plan, done, total):
         self.starts.append((done, total))

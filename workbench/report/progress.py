@@ -50,6 +50,10 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self._display.stop()
 
+    def note(self, text: str) -> None:
+        """Says something on a line of its own."""
+        self._display.line(text)
+
     def started(self, plan: SweepPlan, done: int, total: int) -> None:
         """Says what is about to happen and how much of it is known from an earlier process."""
         self._plan, self._known, self._total, self._new = plan, done, total, total - done

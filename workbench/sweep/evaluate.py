@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
-from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
 from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
 from workbench.sweep.model import LaunchShape, known_launches, modelled_time_us
@@ -106,7 +106,7 @@ class Builder:
         workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, pool: WorkerPool, workload: Workload) -> None:
+    def __init__(self, subject: Subject, pool: Executor, workload: Workload) -> None:
         self._subject, self._pool, self._workload = subject, pool, workload
         self._builds: dict[str, Future[Any]] = {}
         self._launches: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {}
@@ -130,7 +130,7 @@ class Builder:
 
     def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
         """The launches of a candidate that can run on the device, or the trial that ends it here."""
-        subject, code = self._subject, compiled(outcome(build))
+        subject, code = self._subject, compiled(build.result())
         if code.status is not Status.OK:
             return subject.trial(candidate, Stage.COMPILE, code.status, reason=code.reason)
         if reason := why_unlaunchable(code.resources, subject.device):
@@ -190,7 +190,7 @@ class ModelledEvaluator:
     """
 
     def __init__(
-        self, subject: Subject, compilers: WorkerPool, interpreters: WorkerPool, workload: Workload
+        self, subject: Subject, compilers: Executor, interpreters: Executor, workload: Workload
     ) -> None:
         self._subject, self._interpreters, self._workload = subject, interpreters, workload
         self._builder = Builder(subject, compilers, workload)
@@ -228,7 +228,7 @@ class ModelledEvaluator:
             return self._subject.failed(candidate, error)
         if not check.done():
             return check
-        return self._model(candidate, launches, traffic, problem, outcome(check))
+        return self._model(candidate, launches, traffic, problem, check.result())
 
     def _check(self, candidate: Candidate) -> tuple[Problem, Future[Any]]:
         """The verification of a candidate's code path, once however many configs and problems share it."""

@@ -19,6 +19,8 @@ from workbench.sweep.replayed import Recorded, ReplayedEvaluator, ReplayedTiming
 from workbench.sweep.rows import Evidence
 from workbench.sweep.timed import Front, TimedEvaluator, Timing
 
+# What Triton says of a config that it cannot compile or launch: its process is as sound as before.
+CLEAN_ERRORS = ("CompilationError", "CompileTimeAssertionFailure", "OutOfResources", "PTXASError")
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -65,12 +67,14 @@ def open_evaluator(
         verify_seeds=plan.loaded.spec.verify.seeds,
     )
     with ExitStack() as stack:
-        compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=timeouts.compile_s))
+        compilers = stack.enter_context(
+            WorkerPool(plan.jobs, timeout_s=timeouts.compile_s, harmless=CLEAN_ERRORS)
+        )
         for _ in range(plan.jobs if has_work else 0):
             compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
         if plan.evidence is Evidence.MEASURED:
             seconds = timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
-            gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds))
+            gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds, harmless=CLEAN_ERRORS))
             front, timing = GpuFront(subject, compilers, gpu, workload), GpuTiming(subject.reference, gpu)
             yield _timed(plan, front, timing, workload, journal.record_samples)
             return

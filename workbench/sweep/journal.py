@@ -17,9 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from filelock import FileLock, Timeout
-
 from workbench.errors import InputError
+from workbench.sweep.lock import HeldError, Holder, RunLock
 from workbench.sweep.rows import Evidence, Final, Resources, Stage, Status, Trial
 
 T = TypeVar("T")
@@ -38,6 +37,7 @@ class Journal:
         trials: what earlier processes of this run recorded, by trial id, and what this one adds.
         finals: the same of re-timed finalists, by their name.
         started: when this run was first started, ISO 8601, UTC.
+        taken_over_from: the process that died running this sweep before, None where none did.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or a line in it is damaged.
@@ -50,19 +50,19 @@ class Journal:
         self.trials: dict[str, Trial] = {}
         self.finals: dict[str, Final] = {}
         self.started = ""
+        self.taken_over_from: Holder | None = None
         self._about = {"sweep.json": sweep, "environment.json": environment}
         self._fresh = fresh
-        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        self._lock = RunLock(folder.with_name(f".{folder.name}.lock"))
 
     def __enter__(self) -> Self:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self.taken_over_from = self._lock.acquire()
             self._open()
-        except Timeout:
-            raise InputError(
-                "another process is running this sweep; wait for it or stop it", file=self.folder
-            ) from None
+        except HeldError as error:
+            told = f"another process is running this sweep{error}; wait for it or stop it"
+            raise InputError(told, file=self.folder) from None
         except OSError as error:
             self._lock.release()
             raise InputError(f"cannot be written: {error.strerror}", file=self.folder) from error

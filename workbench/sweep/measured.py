@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from moe_kernels.tunable import Config, Problem
-from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
 from workbench.sweep.evaluate import Builder, Subject, Workload, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
@@ -32,7 +32,7 @@ class GpuFront:
         workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, compilers: WorkerPool, gpu: WorkerPool, workload: Workload) -> None:
+    def __init__(self, subject: Subject, compilers: Executor, gpu: Executor, workload: Workload) -> None:
         self._subject, self._gpu = subject, gpu
         self._builder = Builder(subject, compilers, workload)
 
@@ -57,7 +57,7 @@ class GpuFront:
         subject = self._subject
         resources = tuple(launch.resources for launch in launches)
         arguments = (subject.reference, candidate.problem, candidate.config, subject.verify_seeds)
-        verdict = _told(outcome(self._gpu.submit(verify_on_gpu, *arguments)))
+        verdict = _told(self._gpu.submit(verify_on_gpu, *arguments).result())
         if failed := failed_check(subject, candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
         return subject.trial(
@@ -73,7 +73,7 @@ class GpuTiming:
         gpu: the worker.
     """
 
-    def __init__(self, reference: str, gpu: WorkerPool) -> None:
+    def __init__(self, reference: str, gpu: Executor) -> None:
         self._reference, self._gpu = reference, gpu
 
     def time(
@@ -81,7 +81,7 @@ class GpuTiming:
     ) -> BatchResult | WorkFailure:
         """One batch, in the worker as it is."""
         task = self._gpu.submit(measure_on_gpu, self._reference, problem, configs, baseline, settings)
-        result: BatchResult | WorkFailure = _told(outcome(task))
+        result: BatchResult | WorkFailure = _told(task.result())
         return result
 
     def refresh(self) -> None:

@@ -65,6 +65,10 @@ class SweepOutcome:
 class Progress(Protocol):
     """Watches a run."""
 
+    def note(self, text: str) -> None:
+        """Something that a user should know."""
+        ...
+
     def started(self, plan: SweepPlan, done: int, total: int) -> None:
         """A run begins, with so many of its trials known from earlier."""
         ...
@@ -115,6 +119,8 @@ def run_sweep(
     environment = {"versions": dict(plan.versions), "jobs": plan.jobs}
     check_results(plan)
     with Journal(plan.folder, sweep=sweep, environment=environment, fresh=fresh) as journal:
+        if dead := journal.taken_over_from:
+            progress.note(f"continues after a process that died ({dead})")
         return _Run(plan, journal, progress, timeouts).run()
 
 
