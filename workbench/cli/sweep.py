@@ -44,6 +44,15 @@ def sweep(
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Of the search.", show_default=False)
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            help="Give up on a config that compiles or runs for longer.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -76,7 +85,7 @@ def sweep(
     plans = make_plans(loaded, device, out=out or _results_folder(loaded), jobs=jobs)
     if dry_run:
         _show_plans(plans, as_json)
-    elif not _run(plans, fresh, as_json):
+    elif not _run(plans, fresh, timeout, as_json):
         raise NothingValidError(f"{file}: no problem has a valid config; trials.jsonl has the reasons")
 
 
@@ -118,20 +127,22 @@ def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:
             print_table(plan_table(plan))
 
 
-def _run(plans: Sequence[SweepPlan], fresh: bool, as_json: bool) -> bool:
+def _run(plans: Sequence[SweepPlan], fresh: bool, timeout: float | None, as_json: bool) -> bool:
     """Runs and reports each plan; True where some problem of some plan has a winner."""
     from workbench.report.progress import SweepProgress
     from workbench.report.sweep import sweep_record, sweep_report
     from workbench.report.sweep_tables import sweep_tables
     from workbench.report.table import print_json, print_table
+    from workbench.sweep.evaluators import TIMEOUTS, Timeouts
     from workbench.sweep.run import check_results, run_sweep
 
+    timeouts = Timeouts(timeout, timeout, timeout) if timeout else TIMEOUTS
     for plan in plans:
         check_results(plan)
     records, found = [], False
     for plan in plans:
         with SweepProgress() as progress:
-            outcome = run_sweep(plan, progress, fresh=fresh)
+            outcome = run_sweep(plan, progress, fresh=fresh, timeouts=timeouts)
         report = sweep_report(outcome)
         found |= len(outcome.empty) < len(outcome.problems)
         records.append(sweep_record(report))
