@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from moe_kernels.tuned import parse
 from workbench.executors.inside import attempt
+from workbench.sweep.evaluators import HERE
 from workbench.sweep.plan import make_plans
 from workbench.sweep.rows import Evidence, Resources
 from workbench.sweep.run import run_sweep
@@ -36,6 +37,7 @@ class InProcessPool:
     """Answers in the place of workers, by the name of the function that they would run."""
 
     answers: dict
+    asked: list
     jobs: int
     timeout_s: float
     environment: dict = field(default_factory=dict)
@@ -52,6 +54,7 @@ class InProcessPool:
 
     def submit(self, function, *arguments):
         future = Future()
+        self.asked.append((self.environment, function.__name__, arguments))
         try:
             future.set_result(_attempt_or_die(self.answers[function.__name__], *arguments))
         except DiedError as death:
@@ -116,7 +119,7 @@ class Bench:
     def __init__(self, folder, monkeypatch):
         self.out, self.file = folder / "results", folder / "toy.yaml"
         self.file.write_text(SWEEP)
-        self.compiled, self.verified = [], []
+        self.compiled, self.verified, self.asked = [], [], []
         self.answers = {
             "warm_up": lambda *_: None,
             "compile_candidate": self._compile,
@@ -125,8 +128,8 @@ class Bench:
         self.cycles = lambda config: 40_000 // config["block"]
         self.verdict = lambda config: None
         monkeypatch.setattr(
-            "workbench.sweep.evaluators.WorkerPool",
-            lambda jobs, **more: InProcessPool(self.answers, jobs, **more),
+            "workbench.executors.site.WorkerPool",
+            lambda jobs, **more: InProcessPool(self.answers, self.asked, jobs, **more),
         )
 
     def _compile(self, reference, candidate, capability):
@@ -146,9 +149,9 @@ class Bench:
         (plan,) = make_plans(load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs)
         return replace(plan, evidence=evidence)
 
-    def run(self, *, fresh=False, killed_after=None, **more):
+    def run(self, *, fresh=False, killed_after=None, site=HERE, **more):
         self.told = Told(killed_after)
-        return run_sweep(self.plan(**more), self.told, fresh=fresh)
+        return run_sweep(self.plan(**more), self.told, fresh=fresh, site=site)
 
     @property
     def winners_path(self):

@@ -41,6 +41,10 @@ def sweep(
         int | None,
         typer.Option(min=1, metavar="N", help="Compiling workers; one a core.", show_default=False),
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="GPUs to measure on; all of one kind.", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Of the search.", show_default=False)
     ] = None,

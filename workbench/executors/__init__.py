@@ -2,5 +2,6 @@
 
 from workbench.executors.executor import Executor, WorkFailure
 from workbench.executors.pool import WorkerPool
+from workbench.executors.site import LocalSite, Site, local_site
 
-__all__ = ["Executor", "WorkFailure", "WorkerPool"]
+__all__ = ["Executor", "LocalSite", "Site", "WorkFailure", "WorkerPool", "local_site"]

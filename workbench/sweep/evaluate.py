@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Protocol
 
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
@@ -98,7 +99,7 @@ class Workload:
 
 
 class Builder:
-    """Compiles candidates, each distinct machine code once, and screens them against the device.
+    """Compiles candidates, each distinct machine code once, and screens them against the device; from any thread.
 
     Args:
         subject: what is swept.
@@ -108,6 +109,7 @@ class Builder:
 
     def __init__(self, subject: Subject, pool: Executor, workload: Workload) -> None:
         self._subject, self._pool, self._workload = subject, pool, workload
+        self._lock = Lock()
         self._builds: dict[str, Future[Any]] = {}
         self._launches: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {}
 
@@ -120,13 +122,14 @@ class Builder:
             identity, _ = self._identify(candidate)
         except Exception as error:
             return subject.failed(candidate, error)
-        if identity not in self._builds:
-            arguments = (subject.reference, candidate, subject.device.compute_capability)
-            self._workload.planned += 1
-            self._builds[identity] = self._workload.watch(
-                self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
-            )
-        return self._builds[identity]
+        with self._lock:
+            if identity not in self._builds:
+                arguments = (subject.reference, candidate, subject.device.compute_capability)
+                self._workload.planned += 1
+                self._builds[identity] = self._workload.watch(
+                    self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
+                )
+            return self._builds[identity]
 
     def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
         """The launches of a candidate that can run on the device, or the trial that ends it here."""

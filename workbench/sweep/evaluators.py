@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.devices import Device
-from workbench.executors import WorkerPool
+from workbench.executors import LocalSite, Site
 from workbench.sweep.compile import warm_up
-from workbench.sweep.evaluate import Evaluator, ModelledEvaluator, Subject, Workload
+from workbench.sweep.evaluate import Builder, Evaluator, ModelledEvaluator, Subject, Workload
 from workbench.sweep.journal import Journal
 from workbench.sweep.measure import MeasureSettings
 from workbench.sweep.measured import GpuFront, GpuTiming
@@ -40,23 +40,31 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
+HERE = LocalSite()
 
 
 @contextmanager
-def open_evaluator(
-    plan: SweepPlan, timeouts: Timeouts, workload: Workload, journal: Journal, *, has_work: bool
-) -> Iterator[Evaluator]:
-    """The evaluator for what the machine has, and for what is asked.
+def open_evaluators(
+    plan: SweepPlan,
+    timeouts: Timeouts,
+    workload: Workload,
+    journal: Journal,
+    *,
+    site: Site = HERE,
+    has_work: bool,
+) -> Iterator[Sequence[Evaluator]]:
+    """The evaluators for what the site has, and for what is asked: one a GPU that is timed, else one.
 
     Args:
         plan: the sweep.
         timeouts: when to give up on a config.
         workload: told of all work.
         journal: takes the raw rounds.
+        site: where the workers are.
         has_work: False for a finished run, which starts no compilers.
     """
     if plan.family is not None:
-        yield _replayed(plan, workload, journal.record_samples)
+        yield [_replayed(plan, workload, journal.record_samples)]
         return
     assert isinstance(plan.device, Device)
     subject = Subject(
@@ -68,19 +76,28 @@ def open_evaluator(
     )
     with ExitStack() as stack:
         compilers = stack.enter_context(
-            WorkerPool(plan.jobs, timeout_s=timeouts.compile_s, harmless=CLEAN_ERRORS)
+            site.workers(plan.jobs, timeout_s=timeouts.compile_s, harmless=CLEAN_ERRORS)
         )
         for _ in range(plan.jobs if has_work else 0):
             compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
         if plan.evidence is Evidence.MEASURED:
             seconds = timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
-            gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds, harmless=CLEAN_ERRORS))
-            front, timing = GpuFront(subject, compilers, gpu, workload), GpuTiming(subject.reference, gpu)
-            yield _timed(plan, front, timing, workload, journal.record_samples)
+            gpus = site.gpu_workers(timeout_s=seconds, harmless=CLEAN_ERRORS)
+            builder = Builder(subject, compilers, workload)
+            yield [
+                _timed(
+                    plan,
+                    GpuFront(subject, builder, stack.enter_context(gpu)),
+                    GpuTiming(subject.reference, gpu),
+                    workload,
+                    journal.record_samples,
+                )
+                for gpu in gpus
+            ]
             return
         interpreting = {"TRITON_INTERPRET": "1"}
-        interpreters = WorkerPool(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
-        yield ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)
+        interpreters = site.workers(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
+        yield [ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)]
 
 
 def _replayed(plan: SweepPlan, workload: Workload, record_samples: Callable[[Rows], None]) -> Evaluator:

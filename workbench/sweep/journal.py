@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -53,6 +54,8 @@ class Journal:
         self.taken_over_from: Holder | None = None
         self._about = {"sweep.json": sweep, "environment.json": environment}
         self._fresh = fresh
+        # Every GPU that is timed has a thread here.
+        self._sampling = Lock()
         self._lock = RunLock(folder.with_name(f".{folder.name}.lock"))
 
     def __enter__(self) -> Self:
@@ -94,7 +97,8 @@ class Journal:
 
     def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends raw rounds."""
-        _append(self.folder / "samples.jsonl", map(json.dumps, rows))
+        with self._sampling:
+            _append(self.folder / "samples.jsonl", map(json.dumps, rows))
 
     def record_final(self, final: Final) -> None:
         """Appends the re-timing of a problem's finalists."""

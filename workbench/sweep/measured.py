@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
-from workbench.sweep.evaluate import Builder, Subject, Workload, failed_check
+from workbench.sweep.evaluate import Builder, Subject, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import LaunchShape
 from workbench.sweep.rows import Candidate, Stage, Status, Trial
@@ -27,14 +27,12 @@ class GpuFront:
 
     Args:
         subject: what is swept.
-        compilers: compiling workers.
+        builder: compiles and screens; fronts of several GPUs share it.
         gpu: one worker that owns the GPU.
-        workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, compilers: Executor, gpu: Executor, workload: Workload) -> None:
-        self._subject, self._gpu = subject, gpu
-        self._builder = Builder(subject, compilers, workload)
+    def __init__(self, subject: Subject, builder: Builder, gpu: Executor) -> None:
+        self._subject, self._builder, self._gpu = subject, builder, gpu
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts compiling."""
