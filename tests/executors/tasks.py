@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class UnpicklableError(Exception):
@@ -133,3 +134,20 @@ def find_the_disk_full_within():
         find_the_disk_full()
     except OSError as error:
         raise RuntimeError("could not compile") from error
+
+
+def node_after(seconds):
+    """The process that stands for a node: a Ray worker's parent, and that one is this process's parent."""
+    time.sleep(seconds)
+    return Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]
+
+
+def note_and_sleep(folder, number, seconds):
+    (folder / f"{number}.{os.getpid()}").touch()
+    time.sleep(seconds)
+    return number
+
+
+def kill_its_parent():
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)

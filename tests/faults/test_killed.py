@@ -17,7 +17,6 @@ from tests.support.processes import processes_with
 
 # How many times the sweep is killed; the more, the rarer the moments that are met.
 KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "12"))
-FILES = ("trials.jsonl", "samples.jsonl", "finals.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +64,31 @@ def _assert_the_same(killed, undisturbed):
     assert [path for path in killed.folder.rglob("*") if path.suffix in (".holder", ".workbench-probe")] == []
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("half", [b'{"trial": "th', b"\x00" * 40, b"{}"])
-def test_a_half_written_line_is_dropped_and_only_its_work_repeated(undisturbed, tmp_path, name, half):
+@pytest.mark.parametrize("name", ["samples.jsonl", "finals.jsonl"])
+def test_a_half_written_line_beside_the_trials_is_dropped(undisturbed, tmp_path, name):
     undisturbed, _ = undisturbed
     torn = replay(tmp_path / "sweep")
-    torn.out.mkdir()
-    torn.finish()
-    path = torn.journal.with_name(name)
+    _tear_and_finish(torn, name, b'{"half": "a li')
+    _assert_the_same(torn, undisturbed)
+
+
+@pytest.mark.parametrize("half", [b'{"trial": "th', b"\x00" * 40], ids=["text", "zeros"])
+def test_of_a_half_written_trial_only_its_work_is_repeated(tmp_path, half):
+    undisturbed, torn = (replay(tmp_path / name, noise="none") for name in ("undisturbed", "torn"))
+    undisturbed.finish()
+    _tear_and_finish(torn, "trials.jsonl", half)
+    _assert_the_same(torn, undisturbed)
+
+
+def _tear_and_finish(command, name, half):
+    command.finish()
+    path = command.journal.with_name(name)
     whole = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(whole[:-1]) + half)
-    torn.finish()
-    _assert_the_same(torn, undisturbed)
-    assert all(json.loads(line) for line in path.read_bytes().splitlines())
+    command.finish()
+    again = path.read_bytes().splitlines(keepends=True)
+    assert again[: len(whole) - 1] == whole[:-1]
+    assert all(json.loads(line) for line in again)
 
 
 SLOW = """\

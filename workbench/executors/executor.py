@@ -32,8 +32,12 @@ class WorkFailure:
     exit_code: int | None = None
 
 
+# Workers that may be lost under one task before that is taken for the task's doing.
+_LIVES = 3
+
+
 class WorkerLostError(Exception):
-    """A worker is gone for good, for no fault of its task: the task is for another one."""
+    """A worker's machine is gone, for no fault of its task: the task is for another one."""
 
 
 class Interrupted(Exception):  # noqa: N818 - no error: somebody asked for it
@@ -43,12 +47,21 @@ class Interrupted(Exception):  # noqa: N818 - no error: somebody asked for it
 class Worker(Protocol):
     """Runs one task at a time."""
 
+    def prepare(self) -> None:
+        """Waits until there is a place to run a task; called before each, without one.
+
+        Raises:
+            WorkerError: there will be none.
+            Interrupted: `interrupt` was called.
+        """
+        ...
+
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any | WorkFailure:
         """The task's result, or why it gave none.
 
         Raises:
             WorkerError: it cannot run, whatever the task.
-            WorkerLostError: it is gone, and the task may be run by another.
+            WorkerLostError: its machine is gone, and the task is for whoever is free.
             Interrupted: `interrupt` was called.
         """
         ...
@@ -62,11 +75,12 @@ class Worker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Task:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any]
+    losses: int = 0
 
 
 class Executor(ABC):
@@ -142,26 +156,35 @@ class Executor(ABC):
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _serve(self, worker: Worker, tasks: SimpleQueue[_Task | None]) -> None:
+        task = None
         try:
-            while task := tasks.get():
-                self._run(worker, task)
-                with self._lock:
-                    self._unfinished -= tasks is self._tasks
+            while True:
+                worker.prepare()
+                if (task := tasks.get()) is None:
+                    return
+                self._run(worker, task, tasks)
         except Interrupted:
             _cancel(task)
-        except WorkerLostError as error:
-            tasks.put(task)
+        except Exception as error:
             self._lost(tasks, str(error))
         finally:
             worker.close()
 
-    def _run(self, worker: Worker, task: _Task) -> None:
+    def _run(self, worker: Worker, task: _Task, tasks: SimpleQueue[_Task | None]) -> None:
         try:
             task.future.set_result(worker.run(task.function, task.arguments))
-        except (Interrupted, WorkerLostError):
+        except Interrupted:
             raise
+        except WorkerLostError as error:
+            task.losses += 1
+            if task.losses < _LIVES:
+                tasks.put(task)
+                return
+            task.future.set_result(WorkFailure("crashed", f"{error}, {_LIVES} times"))
         except BaseException as error:
             task.future.set_exception(error)
+        with self._lock:
+            self._unfinished -= tasks is self._tasks
 
     def _lost(self, tasks: SimpleQueue[_Task | None], why: str) -> None:
         """Where it was the last worker, nobody is left to wait for."""

@@ -58,6 +58,9 @@ class WorkerProcess:
         self._has_run = False
         self.pid: int | None = None
 
+    def prepare(self) -> None:
+        """There is always a place here; the process starts with its first task."""
+
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any | WorkFailure:
         """The task's result, or why it gave none."""
         deaths: list[WorkFailure] = []
