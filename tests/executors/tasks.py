@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class UnpicklableError(Exception):
@@ -78,4 +80,74 @@ def start_a_sleeper(path):
     sleeper = subprocess.Popen(["sleep", "60"])
     path.with_suffix(".tmp").write_text(f"{os.getpid()} {sleeper.pid}")
     path.with_suffix(".tmp").rename(path)
+    time.sleep(60)
+
+
+SPOILED = []
+
+
+def spoil_quietly():
+    """As a kernel that writes where it must not, and comes to its end."""
+    SPOILED.append(True)
+
+
+def add_unless_spoiled(one, two):
+    if SPOILED:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return one + two
+
+
+def sleep_the_first_time(path):
+    if path.exists():
+        return "done"
+    path.with_suffix(".tmp").write_text(str(os.getpid()))
+    path.with_suffix(".tmp").rename(path)
+    time.sleep(60)
+    return "slept"
+
+
+def take_memory(size):
+    held = []
+    while sum(map(len, held)) < size:
+        held.append(b"x" * 2**26)
+        time.sleep(0.02)
+    time.sleep(60)
+
+
+def have_a_child_take_memory(size):
+    code = f"from tests.executors.tasks import take_memory; take_memory({size})"
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    )
+
+
+def ask_for_too_much_memory():
+    raise MemoryError
+
+
+def find_the_disk_full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/cache/kernel.cubin")
+
+
+def find_the_disk_full_within():
+    try:
+        find_the_disk_full()
+    except OSError as error:
+        raise RuntimeError("could not compile") from error
+
+
+def node_after(seconds):
+    """The process that stands for a node: a Ray worker's parent, and that one is this process's parent."""
+    time.sleep(seconds)
+    return Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1]
+
+
+def note_and_sleep(folder, number, seconds):
+    (folder / f"{number}.{os.getpid()}").touch()
+    time.sleep(seconds)
+    return number
+
+
+def kill_its_parent():
+    os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)

@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from moe_kernels.tuned import parse
-from workbench.executors.pool import _attempt
+from workbench.executors.inside import attempt
+from workbench.sweep.evaluators import HERE
 from workbench.sweep.plan import make_plans
 from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, Resources
@@ -25,7 +26,7 @@ search: {strategy: exhaustive}
 
 
 class DiedError(Exception):
-    """Raised by an answer whose worker would have died; carries what the pool would say."""
+    """Raised by an answer whose worker would have died; carries what the pool would answer."""
 
 
 class Killed(BaseException):
@@ -37,9 +38,11 @@ class InProcessPool:
     """Answers in the place of workers, by the name of the function that they would run."""
 
     answers: dict
+    asked: list
     jobs: int
     timeout_s: float
     environment: dict = field(default_factory=dict)
+    harmless: tuple = ()
 
     def renew(self):
         pass
@@ -52,10 +55,11 @@ class InProcessPool:
 
     def submit(self, function, *arguments):
         future = Future()
+        self.asked.append((self.environment, function.__name__, arguments))
         try:
             future.set_result(_attempt_or_die(self.answers[function.__name__], *arguments))
         except DiedError as death:
-            future.set_exception(death.args[0])
+            future.set_result(death.args[0])
         return future
 
 
@@ -68,7 +72,7 @@ def _attempt_or_die(answer, *arguments):
         except DiedError as death:
             deaths.append(death)
 
-    result = _attempt(call, *arguments)
+    result = attempt(call, *arguments)
     if deaths:
         raise deaths[0]
     return result
@@ -85,7 +89,11 @@ class Told:
 
     def __init__(self, killed_after=None):
         self.starts, self.trials, self.outcomes, self.workload = [], [], [], None
+        self.notes = []
         self.killed_after = killed_after
+
+    def note(self, text):
+        self.notes.append(text)
 
     def started(self, plan, done, total):
         self.starts.append((done, total))
@@ -112,7 +120,7 @@ class Bench:
     def __init__(self, folder, monkeypatch):
         self.out, self.file = folder / "results", folder / "toy.yaml"
         self.file.write_text(SWEEP)
-        self.compiled, self.verified = [], []
+        self.compiled, self.verified, self.asked = [], [], []
         self.answers = {
             "warm_up": lambda *_: None,
             "compile_candidate": self._compile,
@@ -121,8 +129,8 @@ class Bench:
         self.cycles = lambda config: 40_000 // config["block"]
         self.verdict = lambda config: None
         monkeypatch.setattr(
-            "workbench.sweep.evaluators.WorkerPool",
-            lambda jobs, **more: InProcessPool(self.answers, jobs, **more),
+            "workbench.executors.site.WorkerPool",
+            lambda jobs, **more: InProcessPool(self.answers, self.asked, jobs, **more),
         )
 
     def _compile(self, reference, candidate, capability):
@@ -145,9 +153,9 @@ class Bench:
         distributions = routing_distributions(plan.loaded, plan.kernel)
         return replace(plan, evidence=evidence, distributions=distributions)
 
-    def run(self, *, fresh=False, killed_after=None, **more):
+    def run(self, *, fresh=False, killed_after=None, site=HERE, **more):
         self.told = Told(killed_after)
-        return run_sweep(self.plan(**more), self.told, fresh=fresh)
+        return run_sweep(self.plan(**more), self.told, fresh=fresh, site=site)
 
     @property
     def winners_path(self):

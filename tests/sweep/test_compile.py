@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import KernelLaunch
 from tests.sweep.toy_kernels import DOUBLE, MATMUL, double_kernel, matmul_kernel
-from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.executors import WorkerPool, WorkFailure
 from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
 from workbench.sweep.rows import Candidate, Status
 
@@ -117,7 +117,7 @@ def compile_for(compile_cache):
         def compile_for(kernel, capability, problem, config=None):
             candidate = Candidate(problem, kernel.complete(config))
             reference = f"tests.sweep.toy_kernels:{kernel.name.upper()}"
-            return compiled(outcome(pool.submit(compile_candidate, reference, candidate, capability)))
+            return compiled(pool.submit(compile_candidate, reference, candidate, capability).result())
 
         yield compile_for
 

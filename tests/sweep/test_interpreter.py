@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sweep.toy_kernels import MATMUL
-from workbench.executors import WorkerPool, outcome
+from workbench.executors import WorkerPool
 from workbench.sweep.evaluate import verify_interpreted
 
 
@@ -14,7 +14,7 @@ def interpret():
 
         def interpret(**problem):
             arguments = ("tests.sweep.toy_kernels:MATMUL", problem, MATMUL.default_config, 2)
-            return outcome(pool.submit(verify_interpreted, *arguments))
+            return pool.submit(verify_interpreted, *arguments).result()
 
         yield interpret
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -199,15 +200,38 @@ def holder(folder):
 
 
 def test_a_journal_that_another_process_holds_is_refused(folder, holder):
-    with pytest.raises(InputError, match="another process is running this sweep"), journal(folder):
+    with pytest.raises(InputError, match="another process is running this sweep") as caught, journal(folder):
         pass
+    assert f"(pid {holder.pid} on {socket.gethostname()} since 20" in str(caught.value)
+    assert caught.value.file == folder
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(folder, holder):
     holder.kill()
     holder.wait()
     with journal(folder) as mine:
+        assert mine.taken_over_from.pid == holder.pid
         mine.record([OK])
+    with journal(folder) as again:
+        assert again.taken_over_from is None
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"pid": "x"}', "\xff", '{"pid": 1, "host": 2}'])
+def test_a_note_of_who_holds_the_lock_that_cannot_be_read_changes_nothing(folder, note):
+    folder.parent.mkdir(parents=True)
+    folder.with_name(f".{folder.name}.lock.holder").write_bytes(note.encode("latin-1"))
+    with journal(folder) as mine:
+        assert mine.taken_over_from is None
+
+
+def test_a_note_cannot_write_to_the_terminal(folder):
+    with journal(folder):
+        note = folder.with_name(f".{folder.name}.lock.holder")
+        fields = json.loads(note.read_text())
+        note.write_text(json.dumps({**fields, "command": "workbench\x1b[2J\nerror: all is lost"}))
+        with pytest.raises(InputError) as caught, journal(folder):
+            pass
+    assert str(caught.value).isprintable()
 
 
 def test_two_journals_in_one_process_exclude_each_other_too(folder):

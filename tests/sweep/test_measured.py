@@ -4,10 +4,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pebble import ProcessExpired
 
 from tests.sweep.in_process import DiedError, Killed
 from workbench.executors import WorkFailure
+from workbench.executors.process import death
 from workbench.sweep.measure import TimedConfig, measure_batch
 from workbench.sweep.measured import CONTEXT_LOST
 from workbench.sweep.rows import Evidence
@@ -51,9 +51,9 @@ class SimulatedGpu:
 
     def _live(self, fate):
         if isinstance(fate, int):
-            raise DiedError(ProcessExpired("Abnormal termination", code=fate))
+            raise DiedError(death(fate))
         if fate == "hangs":
-            raise DiedError(TimeoutError("Task timeout", 660.0))
+            raise DiedError(WorkFailure("timeout", "killed after 660 s"))
         if fate == "raises":
             raise RuntimeError("Triton Error [CUDA]: invalid argument")
         return fate

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from moe_kernels.tuned import parse
 from tests.sweep.in_process import Killed
 from workbench.errors import InputError
+from workbench.sweep.lock import Holder
 from workbench.sweep.run import CHUNK
 
 
@@ -76,6 +78,17 @@ def undated(text):
     for run in file["runs"].values():
         del run["date"]
     return file
+
+
+def test_a_run_that_continues_after_a_dead_process_says_so(bench):
+    plan = bench.plan()
+    plan.folder.parent.mkdir(parents=True)
+    dead = Holder(4711, "elsewhere", "2026-01-01T00:00:00Z", "workbench sweep toy.yaml")
+    plan.folder.with_name(f".{plan.folder.name}.lock.holder").write_text(json.dumps(asdict(dead)))
+    bench.run()
+    assert bench.told.notes == [f"continues after a process that died ({dead})"]
+    bench.run()
+    assert bench.told.notes == []
 
 
 def test_fresh_does_all_the_work_again(bench):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from workbench.devices import Device
+    from workbench.executors import Site
     from workbench.sweep.plan import SweepPlan
     from workbench.sweep.spec import LoadedSpec
+
+    Elsewhere = tuple[Device | None, str | None]
 
 
 def sweep(
@@ -41,8 +46,25 @@ def sweep(
         int | None,
         typer.Option(min=1, metavar="N", help="Compiling workers; one a core.", show_default=False),
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="GPUs to measure on; all of one kind.", show_default=False),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Work on the Ray cluster there.", show_default=False),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Of the search.", show_default=False)
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            help="Give up on a config that compiles or runs for longer.",
+            show_default=False,
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -73,11 +95,30 @@ def sweep(
     from workbench.sweep.spec import load_spec
 
     loaded = load_spec(sweep_file(file)).override(trials=trials, seed=seed)
-    plans = make_plans(loaded, device, out=out or _results_folder(loaded), jobs=jobs)
-    if dry_run:
-        _show_plans(plans, as_json)
-    elif not _run(plans, fresh, as_json):
+    with _site(ray, gpus) as (site, elsewhere, cores):
+        plans = make_plans(
+            loaded, device, out=out or _results_folder(loaded), jobs=jobs or cores, elsewhere=elsewhere
+        )
+        if dry_run:
+            _show_plans(plans, as_json)
+            return
+        found = _run(plans, site, fresh, timeout, as_json)
+    if not found:
         raise NothingValidError(f"{file}: no problem has a valid config; trials.jsonl has the reasons")
+
+
+@contextmanager
+def _site(ray: str | None, gpus: int | None) -> Iterator[tuple[Site, Elsewhere | None, int | None]]:
+    """Where to work; of a cluster, the GPU that it has and its cores too."""
+    if ray is None:
+        from workbench.executors import local_site
+
+        yield local_site(gpus), None, None
+    else:
+        from workbench.executors.ray import ray_site
+
+        with ray_site(ray, gpus) as site:
+            yield site, site.gpu_at_hand(), site.cpus
 
 
 def _results_folder(loaded: LoadedSpec) -> Path:
@@ -118,20 +159,22 @@ def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:
             print_table(plan_table(plan))
 
 
-def _run(plans: Sequence[SweepPlan], fresh: bool, as_json: bool) -> bool:
+def _run(plans: Sequence[SweepPlan], site: Site, fresh: bool, timeout: float | None, as_json: bool) -> bool:
     """Runs and reports each plan; True where some problem of some plan has a winner."""
     from workbench.report.progress import SweepProgress
     from workbench.report.sweep import sweep_record, sweep_report
     from workbench.report.sweep_tables import sweep_tables
     from workbench.report.table import print_json, print_table
+    from workbench.sweep.evaluators import TIMEOUTS, Timeouts
     from workbench.sweep.run import check_results, run_sweep
 
+    timeouts = Timeouts(timeout, timeout, timeout) if timeout else TIMEOUTS
     for plan in plans:
         check_results(plan)
     records, found = [], False
     for plan in plans:
         with SweepProgress() as progress:
-            outcome = run_sweep(plan, progress, fresh=fresh)
+            outcome = run_sweep(plan, progress, fresh=fresh, timeouts=timeouts, site=site)
         report = sweep_report(outcome)
         found |= len(outcome.empty) < len(outcome.problems)
         records.append(sweep_record(report))

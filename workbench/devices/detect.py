@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +58,21 @@ def detect_device() -> Device | None:
     slug = device_slug(gpu.device_name)
     known = next((device for device in catalogue() if device.slug == slug), None)
     return _known(gpu, known) if known else _unknown(gpu, slug)
+
+
+def detect_gpu_ids() -> tuple[str, ...]:
+    """The GPUs of the kind at hand, that one first, as `CUDA_VISIBLE_DEVICES` names them. Never raises."""
+    try:
+        import torch
+
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        first = torch.cuda.current_device() if names else 0
+    except Exception:
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    ids = visible.split(",") if visible else [str(index) for index in range(len(names))]
+    same = [index for index, name in enumerate(names) if name == names[first]]
+    return tuple(ids[index].strip() for index in sorted(same, key=lambda index: (index != first, index)))
 
 
 def driver_installed() -> bool:

@@ -1,5 +1,7 @@
-"""Where work runs: killable worker processes on this machine."""
+"""Where work runs: killable worker processes, on this machine or on many."""
 
-from workbench.executors.pool import WorkerPool, WorkFailure, outcome
+from workbench.executors.executor import Executor, WorkFailure
+from workbench.executors.pool import WorkerPool
+from workbench.executors.site import LocalSite, Site, local_site
 
-__all__ = ["WorkFailure", "WorkerPool", "outcome"]
+__all__ = ["Executor", "LocalSite", "Site", "WorkFailure", "WorkerPool", "local_site"]

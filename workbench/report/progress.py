@@ -41,7 +41,7 @@ class SweepProgress:
     def __init__(self) -> None:
         self._display: _Display = _Live() if sys.stderr.isatty() else _Plain()
         self._total = self._known = self._failed = self._new = 0
-        self._times: dict[str, float] = {}
+        self._times: dict[str, dict[str, float]] = {}
         self._best = ""
 
     def __enter__(self) -> SweepProgress:
@@ -49,6 +49,10 @@ class SweepProgress:
 
     def __exit__(self, *_: object) -> None:
         self._display.stop()
+
+    def note(self, text: str) -> None:
+        """Says something on a line of its own."""
+        self._display.line(text)
 
     def started(self, plan: SweepPlan, done: int, total: int) -> None:
         """Says what is about to happen and how much of it is known from an earlier process."""
@@ -73,11 +77,11 @@ class SweepProgress:
 
     def _note_time(self, trial: Trial, time_us: float) -> None:
         label = problem_label(trial.problem, self._plan)
+        times = self._times.setdefault(label, {})
         if trial.config == self._plan.kernel.default_config:
-            self._times = {"default": time_us}
-        best = min(time_us, self._times.get("best", time_us))
-        speedup = f", {self._times['default'] / best:.2f}x the default" if "default" in self._times else ""
-        self._times["best"] = best
+            times["default"] = time_us
+        best = times["best"] = min(time_us, times.get("best", time_us))
+        speedup = f", {times['default'] / best:.2f}x the default" if "default" in times else ""
         self._best = f"{label}: best {mark_of(self._plan.evidence)}{best:.2f} us{speedup}"
 
     def work(self, workload: Workload) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Protocol
 
 from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
-from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
 from workbench.sweep.compile import code_identity, compile_candidate, compiled, meta_launches
 from workbench.sweep.model import LaunchShape, known_launches, modelled_time_us
@@ -103,7 +104,7 @@ class Workload:
 
 
 class Builder:
-    """Compiles candidates, each distinct machine code once, and screens them against the device.
+    """Compiles candidates, each distinct machine code once, and screens them against the device; from any thread.
 
     Args:
         subject: what is swept.
@@ -111,8 +112,9 @@ class Builder:
         workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, pool: WorkerPool, workload: Workload) -> None:
+    def __init__(self, subject: Subject, pool: Executor, workload: Workload) -> None:
         self._subject, self._pool, self._workload = subject, pool, workload
+        self._lock = Lock()
         self._builds: dict[str, Future[Any]] = {}
         self._launches: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {}
 
@@ -125,17 +127,18 @@ class Builder:
             identity, _ = self._identify(candidate)
         except Exception as error:
             return subject.failed(candidate, error)
-        if identity not in self._builds:
-            arguments = (subject.reference, candidate, subject.device.compute_capability)
-            self._workload.planned += 1
-            self._builds[identity] = self._workload.watch(
-                self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
-            )
-        return self._builds[identity]
+        with self._lock:
+            if identity not in self._builds:
+                arguments = (subject.reference, candidate, subject.device.compute_capability)
+                self._workload.planned += 1
+                self._builds[identity] = self._workload.watch(
+                    self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
+                )
+            return self._builds[identity]
 
     def finish(self, candidate: Candidate, build: Future[Any]) -> Trial | tuple[LaunchShape, ...]:
         """The launches of a candidate that can run on the device, or the trial that ends it here."""
-        subject, code = self._subject, compiled(outcome(build))
+        subject, code = self._subject, compiled(build.result())
         if code.status is not Status.OK:
             return subject.trial(candidate, Stage.COMPILE, code.status, reason=code.reason)
         if reason := why_unlaunchable(code.resources, subject.device):
@@ -195,7 +198,7 @@ class ModelledEvaluator:
     """
 
     def __init__(
-        self, subject: Subject, compilers: WorkerPool, interpreters: WorkerPool, workload: Workload
+        self, subject: Subject, compilers: Executor, interpreters: Executor, workload: Workload
     ) -> None:
         self._subject, self._interpreters, self._workload = subject, interpreters, workload
         self._builder = Builder(subject, compilers, workload)
@@ -233,7 +236,7 @@ class ModelledEvaluator:
             return self._subject.failed(candidate, error)
         if not check.done():
             return check
-        return self._model(candidate, launches, traffic, problem, outcome(check))
+        return self._model(candidate, launches, traffic, problem, check.result())
 
     def _check(self, candidate: Candidate) -> tuple[Problem, Future[Any]]:
         """The verification of a candidate's code path, once however many configs and problems share it."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from moe_kernels.routing_distribution import UNIFORM
 from workbench.devices import Device
-from workbench.executors import WorkerPool
+from workbench.executors import LocalSite, Site
 from workbench.sweep.compile import warm_up
-from workbench.sweep.evaluate import Evaluator, ModelledEvaluator, Subject, Workload
+from workbench.sweep.evaluate import Builder, Evaluator, ModelledEvaluator, Subject, Workload
 from workbench.sweep.journal import Journal
 from workbench.sweep.measure import MeasureSettings
 from workbench.sweep.measured import GpuFront, GpuTiming
@@ -20,6 +20,8 @@ from workbench.sweep.replayed import Recorded, ReplayedEvaluator, ReplayedTiming
 from workbench.sweep.rows import Evidence
 from workbench.sweep.timed import Front, TimedEvaluator, Timing
 
+# What Triton says of a config that it cannot compile or launch: its process is as sound as before.
+CLEAN_ERRORS = ("CompilationError", "CompileTimeAssertionFailure", "OutOfResources", "PTXASError")
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -39,23 +41,31 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
+HERE = LocalSite()
 
 
 @contextmanager
-def open_evaluator(
-    plan: SweepPlan, timeouts: Timeouts, workload: Workload, journal: Journal, *, has_work: bool
-) -> Iterator[Evaluator]:
-    """The evaluator for what the machine has, and for what is asked.
+def open_evaluators(
+    plan: SweepPlan,
+    timeouts: Timeouts,
+    workload: Workload,
+    journal: Journal,
+    *,
+    site: Site = HERE,
+    has_work: bool,
+) -> Iterator[Sequence[Evaluator]]:
+    """The evaluators for what the site has, and for what is asked: one a GPU that is timed, else one.
 
     Args:
         plan: the sweep.
         timeouts: when to give up on a config.
         workload: told of all work.
         journal: takes the raw rounds.
+        site: where the workers are.
         has_work: False for a finished run, which starts no compilers.
     """
     if plan.family is not None:
-        yield _replayed(plan, workload, journal.record_samples)
+        yield [_replayed(plan, workload, journal.record_samples)]
         return
     assert isinstance(plan.device, Device)
     subject = Subject(
@@ -67,18 +77,29 @@ def open_evaluator(
         distributions=plan.distributions,
     )
     with ExitStack() as stack:
-        compilers = stack.enter_context(WorkerPool(plan.jobs, timeout_s=timeouts.compile_s))
+        compilers = stack.enter_context(
+            site.workers(plan.jobs, timeout_s=timeouts.compile_s, harmless=CLEAN_ERRORS)
+        )
         for _ in range(plan.jobs if has_work else 0):
             compilers.submit(warm_up, subject.reference, plan.device.compute_capability)
         if plan.evidence is Evidence.MEASURED:
             seconds = timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
-            gpu = stack.enter_context(WorkerPool(1, timeout_s=seconds))
-            front, timing = GpuFront(subject, compilers, gpu, workload), GpuTiming(subject.reference, gpu)
-            yield _timed(plan, front, timing, workload, journal.record_samples)
+            gpus = site.gpu_workers(timeout_s=seconds, harmless=CLEAN_ERRORS)
+            builder = Builder(subject, compilers, workload)
+            yield [
+                _timed(
+                    plan,
+                    GpuFront(subject, builder, stack.enter_context(gpu)),
+                    GpuTiming(subject.reference, gpu),
+                    workload,
+                    journal.record_samples,
+                )
+                for gpu in gpus
+            ]
             return
         interpreting = {"TRITON_INTERPRET": "1"}
-        interpreters = WorkerPool(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
-        yield ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)
+        interpreters = site.workers(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
+        yield [ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)]
 
 
 def _replayed(plan: SweepPlan, workload: Workload, record_samples: Callable[[Rows], None]) -> Evaluator:

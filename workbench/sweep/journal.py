@@ -14,12 +14,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from filelock import FileLock, Timeout
-
 from workbench.errors import InputError
+from workbench.sweep.lock import HeldError, Holder, RunLock
 from workbench.sweep.rows import Evidence, Final, Resources, Stage, Status, Trial
 
 T = TypeVar("T")
@@ -38,6 +38,7 @@ class Journal:
         trials: what earlier processes of this run recorded, by trial id, and what this one adds.
         finals: the same of re-timed finalists, by their name.
         started: when this run was first started, ISO 8601, UTC.
+        taken_over_from: the process that died running this sweep before, None where none did.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or a line in it is damaged.
@@ -50,19 +51,21 @@ class Journal:
         self.trials: dict[str, Trial] = {}
         self.finals: dict[str, Final] = {}
         self.started = ""
+        self.taken_over_from: Holder | None = None
         self._about = {"sweep.json": sweep, "environment.json": environment}
         self._fresh = fresh
-        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        # Every GPU that is timed has a thread here.
+        self._sampling = Lock()
+        self._lock = RunLock(folder.with_name(f".{folder.name}.lock"))
 
     def __enter__(self) -> Self:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            self.taken_over_from = self._lock.acquire()
             self._open()
-        except Timeout:
-            raise InputError(
-                "another process is running this sweep; wait for it or stop it", file=self.folder
-            ) from None
+        except HeldError as error:
+            told = f"another process is running this sweep{error}; wait for it or stop it"
+            raise InputError(told, file=self.folder) from None
         except OSError as error:
             self._lock.release()
             raise InputError(f"cannot be written: {error.strerror}", file=self.folder) from error
@@ -94,7 +97,8 @@ class Journal:
 
     def record_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Appends raw rounds."""
-        _append(self.folder / "samples.jsonl", map(json.dumps, rows))
+        with self._sampling:
+            _append(self.folder / "samples.jsonl", map(json.dumps, rows))
 
     def record_final(self, final: Final) -> None:
         """Appends the re-timing of a problem's finalists."""

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
-from workbench.executors import WorkerPool, WorkFailure, outcome
+from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
-from workbench.sweep.evaluate import Builder, Subject, Workload, failed_check
+from workbench.sweep.evaluate import Builder, Subject, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import LaunchShape
 from workbench.sweep.rows import Candidate, Stage, Status, Trial
@@ -28,14 +28,12 @@ class GpuFront:
 
     Args:
         subject: what is swept.
-        compilers: compiling workers.
+        builder: compiles and screens; fronts of several GPUs share it.
         gpu: one worker that owns the GPU.
-        workload: told of every compile.
     """
 
-    def __init__(self, subject: Subject, compilers: WorkerPool, gpu: WorkerPool, workload: Workload) -> None:
-        self._subject, self._gpu = subject, gpu
-        self._builder = Builder(subject, compilers, workload)
+    def __init__(self, subject: Subject, builder: Builder, gpu: Executor) -> None:
+        self._subject, self._builder, self._gpu = subject, builder, gpu
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts compiling."""
@@ -64,7 +62,7 @@ class GpuFront:
             subject.verify_seeds,
             subject.distributions,
         )
-        verdict = _told(outcome(self._gpu.submit(verify_on_gpu, *arguments)))
+        verdict = _told(self._gpu.submit(verify_on_gpu, *arguments).result())
         if failed := failed_check(subject, candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
         return subject.trial(
@@ -80,7 +78,7 @@ class GpuTiming:
         gpu: the worker.
     """
 
-    def __init__(self, reference: str, gpu: WorkerPool) -> None:
+    def __init__(self, reference: str, gpu: Executor) -> None:
         self._reference, self._gpu = reference, gpu
 
     def time(
@@ -94,7 +92,7 @@ class GpuTiming:
         """One batch, in the worker as it is."""
         arguments = (self._reference, problem, configs, baseline, settings, distribution)
         task = self._gpu.submit(measure_on_gpu, *arguments)
-        result: BatchResult | WorkFailure = _told(outcome(task))
+        result: BatchResult | WorkFailure = _told(task.result())
         return result
 
     def refresh(self) -> None:

@@ -122,7 +122,14 @@ class SweepPlan:
         return {"name": self.kernel.name, "axes": axes, "parameters": parameters}
 
 
-def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) -> tuple[SweepPlan, ...]:
+def make_plans(
+    loaded: LoadedSpec,
+    device: str,
+    *,
+    out: Path,
+    jobs: int | None,
+    elsewhere: tuple[Device | None, str | None] | None = None,
+) -> tuple[SweepPlan, ...]:
     """Plans a sweep, once for each device that it is for.
 
     Args:
@@ -130,6 +137,7 @@ def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) 
         device: `auto`, a device's name, or a device file; `auto` is the GPU at hand, else what the sweep names.
         out: the results folder.
         jobs: compiling workers; None for one a core.
+        elsewhere: the GPU of other machines that measure for this one, with its driver's version.
 
     Raises:
         InputError: the kernel, the space, a recording or a device is wrong.
@@ -142,7 +150,7 @@ def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) 
         raise loaded.error("the source of its jit functions cannot be read; define them in a file", "kernel")
     space = build_space(loaded, kernel)
     distributions = routing_distributions(loaded, kernel)
-    at_hand = detect_device()
+    at_hand, driver = elsewhere or (detect_device(), driver_version())
     return tuple(
         SweepPlan(
             loaded=loaded,
@@ -152,7 +160,7 @@ def make_plans(loaded: LoadedSpec, device: str, *, out: Path, jobs: int | None) 
             distributions=distributions if _is(each, at_hand) else (),
             space=space,
             source_hash=code,
-            versions=_versions(),
+            versions=_versions(driver),
             out=out,
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
@@ -175,7 +183,7 @@ def _replay_plan(loaded: LoadedSpec, device: str, out: Path) -> SweepPlan:
         evidence=Evidence.REPLAYED,
         space=recorded_space(loaded, family),
         source_hash=family.digest,
-        versions=_versions(),
+        versions=_versions(driver_version()),
         out=out,
         jobs=1,
         family=family,
@@ -211,7 +219,7 @@ def _named(loaded: LoadedSpec, index: int, name: str) -> Device:
         return find_device(name)
 
 
-def _versions() -> dict[str, str]:
+def _versions(driver: str | None) -> dict[str, str]:
     import torch
 
     return {
@@ -219,7 +227,7 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "triton": version("triton"),
-        "driver": driver_version() or "none",
+        "driver": driver or "none",
     }
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Protocol
 
 from moe_kernels.tunable import Config, Problem
+from workbench.errors import WorkerError
+from workbench.executors import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
 from workbench.sweep.evaluate import Evaluator, Workload
-from workbench.sweep.evaluators import TIMEOUTS, Timeouts, open_evaluator
+from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
 from workbench.sweep.journal import Journal
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import Published, Publishers
 from workbench.sweep.rows import Candidate, Evidence, Final, Status, Trial, final_name, trial_id
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
+from workbench.sweep.share import share_out
 from workbench.sweep.timed import FINALISTS, MARGIN, TimedEvaluator
 
 CHUNK = 256
@@ -64,6 +68,10 @@ class SweepOutcome:
 class Progress(Protocol):
     """Watches a run."""
 
+    def note(self, text: str) -> None:
+        """Something that a user should know."""
+        ...
+
     def started(self, plan: SweepPlan, done: int, total: int) -> None:
         """A run begins, with so many of its trials known from earlier."""
         ...
@@ -92,7 +100,12 @@ def check_results(plan: SweepPlan) -> None:
 
 
 def run_sweep(
-    plan: SweepPlan, progress: Progress, *, fresh: bool = False, timeouts: Timeouts = TIMEOUTS
+    plan: SweepPlan,
+    progress: Progress,
+    *,
+    fresh: bool = False,
+    timeouts: Timeouts = TIMEOUTS,
+    site: Site = HERE,
 ) -> SweepOutcome:
     """Runs a plan to its end, continuing what an earlier process of the same run left.
 
@@ -101,6 +114,7 @@ def run_sweep(
         progress: told of every step.
         fresh: starts over; the earlier journal is put aside.
         timeouts: when to give up on a config.
+        site: where the workers are; problems are shared out among its GPUs.
 
     Raises:
         InputError: the results or the journal cannot be read or written.
@@ -108,13 +122,16 @@ def run_sweep(
     sweep = {
         **plan.identity,
         "kernel": plan.describe_kernel(),
+        "default": dict(plan.kernel.default_config),
         "trials": plan.loaded.spec.search.trials,
         "file": str(plan.loaded.source.file),
     }
     environment = {"versions": dict(plan.versions), "jobs": plan.jobs}
     check_results(plan)
     with Journal(plan.folder, sweep=sweep, environment=environment, fresh=fresh) as journal:
-        return _Run(plan, journal, progress, timeouts).run()
+        if dead := journal.taken_over_from:
+            progress.note(f"continues after a process that died ({dead})")
+        return _Run(plan, journal, progress, timeouts, site).run()
 
 
 @dataclass(slots=True)
@@ -144,9 +161,13 @@ class _Turn:
 
 
 class _Run:
-    def __init__(self, plan: SweepPlan, journal: Journal, progress: Progress, timeouts: Timeouts) -> None:
+    def __init__(
+        self, plan: SweepPlan, journal: Journal, progress: Progress, timeouts: Timeouts, site: Site
+    ) -> None:
         self._plan, self._journal, self._progress = plan, journal, progress
-        self._timeouts = timeouts
+        self._timeouts, self._site = timeouts, site
+        # With several GPUs, each has a thread; all but waiting for an evaluator is done by one at a time.
+        self._lock, self._over = RLock(), False
         self._publishers = Publishers(plan, journal.started)
         self._default = plan.kernel.default_config
         self._winners: list[Winner] = []
@@ -157,9 +178,9 @@ class _Run:
         ahead = [candidate for turn in turns if turn.legal for candidate in self._first(turn)]
         total = sum(turn.expected for turn in turns)
         self._progress.started(self._plan, min(total, len(self._journal.trials)), total)
-        with self._evaluator(has_work=bool(ahead)) as evaluator:
-            evaluator.prepare(ahead)
-            outcomes = [self._problem(turn, evaluator) for turn in turns]
+        with self._evaluators(has_work=bool(ahead)) as evaluators:
+            evaluators[0].prepare(ahead)
+            outcomes = self._problems(turns, evaluators)
         return SweepOutcome(self._plan, tuple(outcomes))
 
     def _make_strategy(self) -> Strategy:
@@ -190,6 +211,22 @@ class _Run:
             each for each in (Candidate(turn.problem, self._default), *likely) if not self._is_known(each)
         ]
 
+    def _problems(self, turns: Sequence[_Turn], evaluators: Sequence[Evaluator]) -> list[ProblemOutcome]:
+        try:
+            return share_out(turns, evaluators, self._problem)
+        except BaseException:
+            with self._lock:
+                self._over = True
+            raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else reads or writes meanwhile; and nobody at all once the run is over, for one GPU's failure say."""
+        with self._lock:
+            if self._over:
+                raise WorkerError("the sweep has been ended")
+            yield
+
     def _problem(self, turn: _Turn, evaluator: Evaluator) -> ProblemOutcome:
         if turn.legal:
             self._default_trial(turn, evaluator)
@@ -197,22 +234,25 @@ class _Run:
                 self._evaluate(turn, rows, evaluator)
         found = tuple(turn.trials.values())
         winner = self._winner(found, evaluator)
-        published = None
-        if winner:
-            self._winners.append(winner)
-            published = self._publishers.publish(winner)
-        outcome = ProblemOutcome(turn.problem, found, winner, published, turn.legal)
-        self._progress.problem(outcome)
+        with self._alone():
+            published = self._publishers.publish(winner) if winner else None
+            self._winners += [winner] if winner else []
+            outcome = ProblemOutcome(turn.problem, found, winner, published, turn.legal)
+            self._progress.problem(outcome)
         return outcome
 
     def _default_trial(self, turn: _Turn, evaluator: Evaluator) -> None:
         """The baseline goes first; where the space does not hold it, beside the budget."""
         for trial in self._trials(turn, [Candidate(turn.problem, self._default)], evaluator):
             if turn.default is not None:
-                self._strategy.tell(turn.index, turn.default, trial.time_us)
+                self._tell(turn, turn.default, trial)
 
     def _ask(self, turn: _Turn, evaluator: Evaluator) -> Sequence[int]:
         """The next proposals, with all told that compiling ahead has found out meanwhile."""
+        with self._alone():
+            return self._proposals(turn, evaluator)
+
+    def _proposals(self, turn: _Turn, evaluator: Evaluator) -> Sequence[int]:
         likely = self._strategy.foresee(turn.index, min(turn.left, AHEAD)) if turn.left else ()
         new = {
             row: each
@@ -231,7 +271,11 @@ class _Run:
         candidates = self._candidates(turn, rows)
         row_of = {self._name(candidate): row for row, candidate in zip(rows, candidates, strict=True)}
         for trial in self._trials(turn, candidates, evaluator):
-            self._strategy.tell(turn.index, row_of[trial.trial], trial.time_us)
+            self._tell(turn, row_of[trial.trial], trial)
+
+    def _tell(self, turn: _Turn, row: int, trial: Trial) -> None:
+        with self._alone():
+            self._strategy.tell(turn.index, row, trial.time_us)
 
     def _trials(self, turn: _Turn, candidates: Sequence[Candidate], evaluator: Evaluator) -> Iterator[Trial]:
         """The trials of candidates: those that the journal holds, then the others as they become known."""
@@ -241,11 +285,15 @@ class _Run:
                 yield trial
         unknown = [each for each in candidates if not self._is_known(each)]
         for trials in evaluator.evaluate(unknown, tuple(turn.trials.values())) if unknown else ():
+            self._record(turn, trials)
+            yield from trials
+
+    def _record(self, turn: _Turn, trials: Sequence[Trial]) -> None:
+        with self._alone():
             self._journal.record(trials)
             for trial in trials:
                 turn.trials[trial.trial] = trial
                 self._progress.trial(trial)
-                yield trial
 
     def _candidates(self, turn: _Turn, rows: Sequence[int]) -> list[Candidate]:
         table = self._plan.space.configs[turn.index]
@@ -270,7 +318,7 @@ class _Run:
         def rest(each: Problem) -> dict[str, int | str]:
             return {name: value for name, value in each.items() if name != ladder}
 
-        near = [each for each in self._winners if rest(each.problem) == rest(problem)]
+        near = [each for each in [*self._winners] if rest(each.problem) == rest(problem)]
         nearest = min(
             near, key=lambda each: abs(int(each.problem[ladder]) - int(problem[ladder])), default=None
         )
@@ -281,7 +329,8 @@ class _Run:
         if known := self._journal.finals.get(final_name(finalists)):
             return known
         if final := evaluator.finals(finalists):
-            self._journal.record_final(final)
+            with self._alone():
+                self._journal.record_final(final)
         return final
 
     def _is_known(self, candidate: Candidate) -> bool:
@@ -291,9 +340,9 @@ class _Run:
         return trial_id(self._plan.source_hash, candidate, self._plan.device.slug, self._plan.routing)
 
     @contextmanager
-    def _evaluator(self, *, has_work: bool) -> Iterator[Evaluator]:
+    def _evaluators(self, *, has_work: bool) -> Iterator[Sequence[Evaluator]]:
         workload = Workload(self._progress.work)
-        with open_evaluator(
-            self._plan, self._timeouts, workload, self._journal, has_work=has_work
-        ) as evaluator:
-            yield evaluator
+        with open_evaluators(
+            self._plan, self._timeouts, workload, self._journal, site=self._site, has_work=has_work
+        ) as evaluators:
+            yield evaluators

@@ -1,0 +1,79 @@
+"""Configs that misbehave, in the real command: each becomes a row, and costs nobody else anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.command import SweepCommand
+
+SWEEP = """\
+name: faulty
+kernel: tests.faults.kernels:FAULTY
+device: NVIDIA_B200
+problems: {width: 8, tokens: [4]}
+space: {fault: [%s], block: [1, 2, 4]}
+constraints: ["fault == 'none' or block == 2"]
+search: {strategy: random, seed: 3}
+verify: {seeds: 1}
+"""
+# What becomes of each: status, stage, and what its reason says.
+EXPECTED = {
+    "raises_in_compile": ("compile_error", "compile", "RuntimeError: PassManager::run failed"),
+    "raises": ("crashed", "verify", "verifying: IndexError: a fault of its own"),
+    "hangs_in_compile": ("timeout", "compile", "compiling: killed after 12 s"),
+    "hangs": ("timeout", "verify", "verifying: killed after 12 s"),
+    "aborts_in_compile": ("crashed", "compile", "compiling: the worker process died of SIGABRT"),
+    "exhausts_memory": ("out_of_resources", "verify", "verifying: killed holding"),
+    "corrupts": ("crashed", "verify", "verifying: RuntimeError: CUDA error: an illegal memory access"),
+    "is_killed": ("crashed", "verify", "verifying: the worker process died of SIGKILL, twice"),
+}
+OPTIONS = ("--jobs", "2", "--timeout", "12")
+FIT = {"WORKBENCH_WORKER_MEMORY_GIB": "3"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(compile_cache, tmp_path_factory):
+    command = SweepCommand(tmp_path_factory.mktemp("sound") / "sweep", SWEEP % "none", *OPTIONS, **FIT)
+    command.finish()
+    return command
+
+
+@pytest.fixture(scope="module")
+def faulty(compile_cache, tmp_path_factory):
+    faults = ", ".join(["none", "corrupts_quietly", *EXPECTED])
+    command = SweepCommand(tmp_path_factory.mktemp("faulty") / "sweep", SWEEP % faults, *OPTIONS, **FIT)
+    command.finish()
+    return command
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_a_config_that_misbehaves_is_a_row_with_its_class_and_reason(faulty, fault):
+    (row,) = (trial for trial in faulty.trials if trial["config"]["fault"] == fault)
+    status, stage, reason = EXPECTED[fault]
+    assert (row["status"], row["stage"]) == (status, stage)
+    assert row["reason"].startswith(reason)
+    assert row["time_us"] is None
+
+
+def test_the_others_are_evaluated_in_a_healthy_process(faulty):
+    sound = [trial for trial in faulty.trials if trial["config"]["fault"] in ("none", "corrupts_quietly")]
+    assert [(trial["status"], trial["reason"]) for trial in sound] == [("ok", None)] * 4
+
+
+def test_the_winners_are_those_of_an_undisturbed_sweep(faulty, undisturbed):
+    (found,), (expected,) = faulty.winners.values(), undisturbed.winners.values()
+    assert [_without_run(row) for row in found["rows"].values()] == [
+        _without_run(row) for row in expected["rows"].values()
+    ]
+
+
+def test_a_config_that_misbehaved_is_not_tried_again(faulty):
+    before = faulty.journal.read_bytes()
+    assert "trials known" not in faulty.finish(seconds=60).stderr
+    assert faulty.journal.read_bytes() == before
+    names = [trial["trial"] for trial in faulty.trials]
+    assert len(names) == len(set(names)) == len(EXPECTED) + 4
+
+
+def _without_run(row):
+    return {key: value for key, value in row.items() if key != "run"}

@@ -1,0 +1,136 @@
+"""The real command killed with SIGKILL, many times over: it must end as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.command import SweepCommand
+from tests.faults.recording import replay
+from tests.support.processes import processes_with
+
+# How many times the sweep is killed; the more, the rarer the moments that are met.
+KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "12"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    command = replay(tmp_path_factory.mktemp("undisturbed") / "sweep")
+    started = time.monotonic()
+    command.finish()
+    return command, time.monotonic() - started
+
+
+def test_a_sweep_killed_at_random_moments_ends_with_the_same_winners(undisturbed, tmp_path):
+    undisturbed, seconds = undisturbed
+    moments, round_number, kills = random.Random(), 0, 0
+    while kills < KILLS:
+        killed = replay(tmp_path / f"sweep{round_number}")
+        round_number += 1
+        while kills < KILLS and killed.winners != undisturbed.winners:
+            before = killed.recorded
+            process = killed.start()
+            time.sleep(_moment(moments, seconds))
+            if process.poll() is not None:
+                process.communicate()
+                break
+            killed.kill(process)
+            kills += 1
+            assert killed.recorded[: len(before)] == before
+        killed.finish()
+        _assert_the_same(killed, undisturbed)
+
+
+def _moment(moments, seconds):
+    """Mostly when the sweep itself runs, which is late: starting Python takes the better part of the time."""
+    return (
+        moments.uniform(0.5, 1.0) * seconds if moments.random() < 0.8 else moments.uniform(0.0, 0.5) * seconds
+    )
+
+
+def _assert_the_same(killed, undisturbed):
+    names = [trial["trial"] for trial in killed.trials]
+    assert len(names) == len(set(names))
+    assert {trial["trial"]: trial for trial in killed.trials} == {
+        trial["trial"]: trial for trial in undisturbed.trials
+    }
+    assert killed.winners == undisturbed.winners
+    assert [path for path in killed.folder.rglob("*") if path.suffix in (".holder", ".workbench-probe")] == []
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "finals.jsonl"])
+def test_a_half_written_line_beside_the_trials_is_dropped(undisturbed, tmp_path, name):
+    undisturbed, _ = undisturbed
+    torn = replay(tmp_path / "sweep")
+    _tear_and_finish(torn, name, b'{"half": "a li')
+    _assert_the_same(torn, undisturbed)
+
+
+@pytest.mark.parametrize("half", [b'{"trial": "th', b"\x00" * 40], ids=["text", "zeros"])
+def test_of_a_half_written_trial_only_its_work_is_repeated(tmp_path, half):
+    undisturbed, torn = (replay(tmp_path / name, noise="none") for name in ("undisturbed", "torn"))
+    undisturbed.finish()
+    _tear_and_finish(torn, "trials.jsonl", half)
+    _assert_the_same(torn, undisturbed)
+
+
+def _tear_and_finish(command, name, half):
+    command.finish()
+    path = command.journal.with_name(name)
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[:-1]) + half)
+    command.finish()
+    again = path.read_bytes().splitlines(keepends=True)
+    assert again[: len(whole) - 1] == whole[:-1]
+    assert all(json.loads(line) for line in again)
+
+
+SLOW = """\
+name: slow
+kernel: tests.sweep.toy_kernels:SLOW
+device: NVIDIA_B200
+problems: {width: 8, tokens: [1, 6]}
+space: {block: [1, 2, 4]}
+search: {strategy: exhaustive}
+verify: {seeds: 1}
+"""
+
+
+def test_workers_that_somebody_kills_cost_no_config_anything(compile_cache, tmp_path):
+    undisturbed = SweepCommand(tmp_path / "undisturbed", SLOW, "--jobs", "1")
+    undisturbed.finish()
+    disturbed = SweepCommand(tmp_path / "disturbed", SLOW, "--jobs", "1")
+    process, victims = disturbed.start(), 0
+    while process.poll() is None:
+        known = len(disturbed.recorded)
+        if helpers := _helpers(disturbed, process):
+            os.kill(random.choice(helpers), signal.SIGKILL)
+            victims += 1
+        # The next victim when the task of the last one is done: killed twice, a config is taken for the culprit.
+        while process.poll() is None and len(disturbed.recorded) == known:
+            time.sleep(0.1)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert victims >= 3
+    assert {trial["status"] for trial in disturbed.trials} == {"ok"}
+    assert disturbed.winners == undisturbed.winners
+    assert disturbed.left_behind() == set()
+
+
+def _helpers(command, process):
+    """Workers and the guardians that watch over them."""
+    others = processes_with(command.marker) - {process.pid}
+    return [pid for pid in sorted(others) if b"resource_tracker" not in _command_line(pid)]
+
+
+def _command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b"resource_tracker"

@@ -1,0 +1,96 @@
+"""How much memory workers hold, and which of them holds too much.
+
+A limit on address space (`RLIMIT_AS`) would be the usual means, but CUDA maps far more of it than it ever uses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from workbench.errors import InputError
+
+LIMIT_VARIABLE = "WORKBENCH_WORKER_MEMORY_GIB"
+# A worker that holds this share of the machine's memory is killed, and the largest one is where so little is left.
+WORKER_SHARE, RESERVE_SHARE = 0.5, 0.03
+GIB = 2**30
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def too_large(pids: Iterable[int], workers: int, limit: float) -> tuple[int, str] | None:
+    """The worker that must go, and why; None while there is memory enough.
+
+    Args:
+        pids: of the workers; what they started is counted in.
+        workers: how many share the machine: one that holds less than its even share is never the culprit.
+        limit: bytes that one may hold.
+    """
+    held = {pid: _bytes_of_tree(pid) for pid in pids}
+    if not held:
+        return None
+    largest = max(held, key=lambda pid: held[pid])
+    gib, total = held[largest] / GIB, total_bytes()
+    if held[largest] > limit:
+        allowed = f"a worker may hold {limit / GIB:.1f} GiB; {LIMIT_VARIABLE} sets that"
+        return largest, f"killed holding {gib:.1f} GiB of memory ({allowed})"
+    if held[largest] > total / (workers + 1) and _available_bytes() < RESERVE_SHARE * total:
+        return largest, f"killed holding {gib:.1f} GiB of memory when none was left"
+    return None
+
+
+def worker_limit() -> float:
+    """Bytes that one worker may hold.
+
+    Raises:
+        InputError: the variable that sets it is no positive number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE)
+    if text is None:
+        return WORKER_SHARE * total_bytes()
+    try:
+        limit = float(text) * GIB
+    except ValueError:
+        limit = 0.0
+    if not limit > 0.0:
+        raise InputError(f"must be a positive number of GiB, not {text!r}", key=LIMIT_VARIABLE)
+    return limit
+
+
+@cache
+def total_bytes() -> int:
+    """Memory of this machine, or of the container that this process is in."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(physical, _number(_CGROUP / "memory.max") or physical)
+
+
+def _available_bytes() -> int:
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    available = 1024 * int(fields["MemAvailable"].split()[0])
+    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
+    return min(available, limit - used) if limit and used else available
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no cgroups of that version, or "max"
+        return None
+
+
+def _bytes_of_tree(pid: int) -> int:
+    return _resident_bytes(pid) + sum(map(_bytes_of_tree, _children(pid)))
+
+
+def _resident_bytes(pid: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError, ValueError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
