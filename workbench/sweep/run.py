@@ -10,7 +10,7 @@ from typing import Protocol
 
 from moe_kernels.tunable import Config, Problem
 from workbench.errors import WorkerError
-from workbench.executors import Site
+from workbench.executors.site import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
 from workbench.sweep.evaluate import Evaluator, Workload
 from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
