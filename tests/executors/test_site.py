@@ -4,7 +4,8 @@ import pytest
 
 from tests.executors import tasks
 from workbench.errors import InputError
-from workbench.executors import LocalSite, local_site, site
+from workbench.executors import site
+from workbench.executors.site import LocalSite, local_site
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sweep.in_process import Killed
 from tests.sweep.test_measured import SimulatedGpu, by_block
-from workbench.executors import LocalSite
+from workbench.executors.site import LocalSite
 from workbench.sweep.rows import Evidence
 
 TOKENS = [1, 2, 4, 8, 16, 32]

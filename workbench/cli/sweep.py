@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from workbench.devices import Device
-    from workbench.executors import Site
+    from workbench.executors.site import Site
     from workbench.sweep.plan import SweepPlan
     from workbench.sweep.spec import LoadedSpec
 
@@ -111,7 +111,7 @@ def sweep(
 def _site(ray: str | None, gpus: int | None) -> Iterator[tuple[Site, Elsewhere | None, int | None]]:
     """Where to work; of a cluster, the GPU that it has and its cores too."""
     if ray is None:
-        from workbench.executors import local_site
+        from workbench.executors.site import local_site
 
         yield local_site(gpus), None, None
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from moe_kernels.routing_distribution import UNIFORM
 from workbench.devices import Device
-from workbench.executors import LocalSite, Site
+from workbench.executors.site import LocalSite, Site
 from workbench.sweep.compile import warm_up
 from workbench.sweep.evaluate import Builder, Evaluator, ModelledEvaluator, Subject, Workload
 from workbench.sweep.journal import Journal

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from moe_kernels.tunable import Config, Problem
 from workbench.devices import Device
 from workbench.errors import WorkerError
-from workbench.executors import Site
+from workbench.executors.site import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
 from workbench.sweep.evaluate import Evaluator, Workload
 from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
