@@ -12,10 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Quality", "expert_set_mismatch", "kl_divergence", "quality", "top1_agreement"]
+__all__ = ["Quality", "expert_set_mismatch", "kl_divergence", "quality", "quality_of", "top1_agreement"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Booleans: TypeAlias = NDArray[np.bool_]
+
+# A logit near 1 has steps of 2^-8 in bf16; KL is about half the square of such a change.
+RESOLVED_NATS = 0.5 * 2.0**-16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,23 @@ class Quality:
     kl_p99: float
     expert_mismatch: float | None = None
 
+    def floor(self, *others: Quality, margin: float = 2.0) -> Quality:
+        """What arms may differ by, from differences between configs of one arm: the worst of them, with a margin.
+
+        Both sides are estimates of as many tokens, so equal ones exceed each other half the time: differences up to
+        `margin` times the worst pass, one token and divergences below what bf16 logits resolve do in any case.
+        """
+        all_ = (self, *others)
+        disagreement = max(1 - each.top1_agreement for each in all_)
+        mismatches = [each.expert_mismatch for each in all_ if each.expert_mismatch is not None]
+        return Quality(
+            tokens=self.tokens,
+            top1_agreement=min(1 - margin * disagreement, 1 - 1 / self.tokens),
+            kl_mean=max(margin * max(each.kl_mean for each in all_), RESOLVED_NATS),
+            kl_p99=max(margin * max(each.kl_p99 for each in all_), RESOLVED_NATS),
+            expert_mismatch=max(margin * max(mismatches), 1 / self.tokens) if mismatches else None,
+        )
+
     def within(self, floor: Quality) -> bool:
         """Whether this difference is no larger than one between two configs of one arm."""
         mismatches = (self.expert_mismatch or 0.0, floor.expert_mismatch or 0.0)
@@ -55,10 +75,21 @@ def quality(reference: ArrayLike, arm: ArrayLike, mismatched: ArrayLike | None =
         arm: [N, V] logits of the other.
         mismatched: as `expert_set_mismatch` returns it, of every layer together.
     """
-    divergence = kl_divergence(reference, arm)
+    return quality_of(top1_agreement(reference, arm), kl_divergence(reference, arm), mismatched)
+
+
+def quality_of(agreement: ArrayLike, divergence: ArrayLike, mismatched: ArrayLike | None = None) -> Quality:
+    """Sums up what was found position by position.
+
+    Args:
+        agreement: [N], as `top1_agreement` returns it.
+        divergence: [N], as `kl_divergence` returns it.
+        mismatched: as `expert_set_mismatch` returns it, of every layer together.
+    """
+    divergence = _floats(divergence)
     return Quality(
         tokens=len(divergence),
-        top1_agreement=float(top1_agreement(reference, arm).mean()),
+        top1_agreement=float(np.asarray(agreement).mean()),
         kl_mean=float(divergence.mean()),
         kl_p99=float(np.quantile(divergence, 0.99)),
         expert_mismatch=None if mismatched is None else float(np.asarray(mismatched).mean()),

@@ -87,6 +87,32 @@ class LoadedWorkload:
     workload: Workload
     source: YamlSource
 
+    def override(self, **values: Any) -> LoadedWorkload:
+        """The same file with other values for some keys; None leaves a key as it is.
+
+        Raises:
+            InputError: names the option, and says what is allowed.
+        """
+        given = {key: value for key, value in values.items() if value is not None}
+        merged = {**self.source.data, **given}
+        # What an option says is on no line of the file.
+        lines = {path: line for path, line in self.source.lines.items() if not path or path[0] not in given}
+        source = YamlSource(self.source.file, merged, lines)
+        return _checked(validate(Workload, source), source) if given else self
+
+    def check_fits(self, positions: int, model: str) -> None:
+        """Checks that a model has positions for every token of a request.
+
+        Raises:
+            InputError: it has not; names the key.
+        """
+        if (needed := self.workload.sequence_tokens) > positions:
+            parts = f"input_tokens + output_tokens + draft_tokens = {needed}"
+            held = f"{model} holds {positions} tokens of a sequence"
+            raise self.source.error(
+                f"{parts} tokens of a request, but the cache of {held}", ("input_tokens",)
+            )
+
 
 def load_workload(path: str | Path) -> LoadedWorkload:
     """Reads a workload file.
@@ -95,7 +121,10 @@ def load_workload(path: str | Path) -> LoadedWorkload:
         InputError: names file, line and key, and says what is allowed.
     """
     source = read_yaml(Path(path))
-    workload = validate(Workload, source)
+    return _checked(validate(Workload, source), source)
+
+
+def _checked(workload: Workload, source: YamlSource) -> LoadedWorkload:
     _check_list(source, workload.concurrency, "concurrency")
     _check_list(source, workload.arms, "arms")
     _check_arms(source, workload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -67,3 +67,54 @@ def parse_axes(text: str) -> dict[str, int | str]:
             raise InputError(f"{axes[name]} is given twice", key="--problem")
         problem[axes[name]] = parse_value(axes[name], value)
     return problem
+
+
+def named_file(name: str, shipped: Mapping[str, Path], kind: str) -> Path:
+    """The file that a name means: a path, or a shipped file by its bare name.
+
+    Args:
+        name: as given.
+        shipped: files by their bare names.
+        kind: what they are, for the error.
+
+    Raises:
+        InputError: there is neither; lists the shipped names.
+    """
+    from workbench.errors import InputError
+
+    path = Path(name)
+    if _exists(path) or (name not in shipped and len(path.parts) == 1 and path.suffix):
+        return path
+    if name in shipped:
+        return shipped[name]
+    raise InputError(
+        f"no such file, and no shipped {kind} of that name; shipped: {', '.join(shipped)}", file=name
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the file system takes
+        return False
+
+
+def comma_list(text: str | None) -> list[str] | None:
+    """The parts of `a,b,c`; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def comma_counts(text: str | None, key: str) -> list[int] | None:
+    """The numbers of `1,2,4`; None stays None.
+
+    Raises:
+        InputError: one is no number; names the option.
+    """
+    from workbench.errors import InputError
+
+    parts = comma_list(text)
+    if parts is None:
+        return None
+    if wrong := [part for part in parts if not (part.isascii() and part.isdigit() and len(part) < 10)]:
+        raise InputError(f"must be numbers separated by commas, got {wrong[0]!r}", key=key)
+    return [int(part) for part in parts]

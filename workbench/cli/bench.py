@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.bench_quality import quality
+from workbench.cli.bench_run import run
+
 if TYPE_CHECKING:
     from workbench.bench.rows import BenchFile
 
-app = typer.Typer(no_args_is_help=True, help="Decode throughput and TPOT: read engine results into rows.")
+app = typer.Typer(
+    no_args_is_help=True, help="Decode throughput and TPOT: run workloads, read engine results, compare arms."
+)
+app.command()(run)
+app.command()(quality)
 
 
 @app.command("import")

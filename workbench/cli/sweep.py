@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.arguments import named_file
+
 if TYPE_CHECKING:
     from workbench.devices import Device
     from workbench.executors.site import Site
@@ -128,24 +130,9 @@ def _results_folder(loaded: LoadedSpec) -> Path:
 
 def sweep_file(name: str) -> Path:
     """The file that a name means: a path, or a shipped sweep by its bare name."""
-    from workbench.errors import InputError
     from workbench.shipped import shipped_sweeps
 
-    path, shipped = Path(name), shipped_sweeps()
-    if _exists(path) or (name not in shipped and len(path.parts) == 1 and path.suffix):
-        return path
-    if name in shipped:
-        return shipped[name]
-    raise InputError(
-        f"no such file, and no shipped sweep of that name; shipped: {', '.join(shipped)}", file=name
-    )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name longer than the file system takes
-        return False
+    return named_file(name, shipped_sweeps(), "sweep")
 
 
 def _show_plans(plans: Sequence[SweepPlan], as_json: bool) -> None:

@@ -31,12 +31,13 @@ FAILED = "Some requests failed: the figures are of those that did not."
 NO_DEVICE = "The GPU is not known; engine results do not name it: --device."
 
 
-def bench_table(rows: Sequence[BenchRow], title: str) -> Table:
+def bench_table(rows: Sequence[BenchRow], title: str, more: Sequence[str] = ()) -> Table:
     """A line a row, with a second one for the intervals.
 
     Args:
         rows: at least one.
         title: printed above.
+        more: notes after the table's own.
     """
     columns = (
         Column("arm"),
@@ -48,7 +49,7 @@ def bench_table(rows: Sequence[BenchRow], title: str) -> Table:
         Column("status"),
     )
     lines = tuple(line for row in rows for line in _lines(row))
-    return Table(title, columns, lines, tuple(_notes(rows)))
+    return Table(title, columns, lines, (*_notes(rows), *more))
 
 
 def _lines(row: BenchRow) -> list[tuple[str, ...]]:

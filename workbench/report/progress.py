@@ -28,18 +28,25 @@ PLAIN_LINE_EVERY_S = 10.0
 ESTIMATE_FROM = 0.1
 
 
-class _Display(Protocol):
+class Display(Protocol):
+    """Where progress is told: notes on lines of their own, and how much of the work is done."""
+
     def start(self) -> None: ...
     def show(self, told: str, done: int, planned: int) -> None: ...
     def line(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
+def display(name: str) -> Display:
+    """The display that standard error can take, for work of this name."""
+    return _Live(name) if sys.stderr.isatty() else _Plain()
+
+
 class SweepProgress:
     """Tells on standard error how a sweep goes; a context manager."""
 
     def __init__(self) -> None:
-        self._display: _Display = _Live() if sys.stderr.isatty() else _Plain()
+        self._display: Display = display("sweep")
         self._total = self._known = self._failed = self._new = 0
         self._times: dict[str, dict[str, float]] = {}
         self._best = ""
@@ -116,9 +123,9 @@ class SweepProgress:
 class _Live:
     """A bar on a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._progress = Progress(
-            TextColumn("sweep"),
+            TextColumn(name),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.description}"),

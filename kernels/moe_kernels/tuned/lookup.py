@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ MAX_REMEMBERED = 1 << 16
 _log = logging.getLogger("moe_kernels.tuned")
 _lock = threading.RLock()
 _answers: dict[Any, dict[int, Mapping[str, Value]]] = {}
+_pins: Mapping[str, Mapping[str, Value]] = {}
 _remembered = 0
 _knowledge: Knowledge | None = None
 _said: set[tuple[Any, ...]] = set()
@@ -74,6 +76,29 @@ def refresh() -> None:
         _said.clear()
 
 
+@contextmanager
+def pinned(configs: Mapping[str, Mapping[str, Value]]) -> Iterator[None]:
+    """Gives kernels these configs wherever they are looked up in this process, whatever is tuned.
+
+    For comparisons: `pinned({"routing": {}})` runs the default config. Threads that look up meanwhile get them too.
+
+    Args:
+        configs: by the name of a shipped kernel; missing parameters are at their default.
+
+    Raises:
+        ValueError: there is no such kernel or parameter.
+    """
+    global _answers, _pins
+    complete = {name: MappingProxyType(_tunable(name).complete(config)) for name, config in configs.items()}
+    before = _answers, _pins
+    # Nothing is remembered yet, so that every lookup comes by the pins and those without any cost no more than ever.
+    _answers, _pins = {}, {**_pins, **complete}
+    try:
+        yield
+    finally:
+        _answers, _pins = before
+
+
 def explain(
     kernel: str | TunableKernel,
     problem: Mapping[str, int | str],
@@ -107,6 +132,8 @@ def _miss(
     device: str | int | torch.device | None,
 ) -> Mapping[str, Value]:
     tunable = _tunable(kernel)
+    if tunable.name in _pins:
+        return _pins[tunable.name]
     try:
         located = locate(device)
         if not located.lasting:

@@ -69,7 +69,7 @@ class Drafter:
 
 
 @dataclass(slots=True)
-class _Progress:
+class Progress:
     """Where each of B sequences stands; its last token is chosen but not in the cache.
 
     Attributes:
@@ -95,7 +95,7 @@ class _Progress:
     turns: Tensor
 
     @classmethod
-    def begin(cls, request: Request, token: Tensor, state: Tensor) -> _Progress:
+    def begin(cls, request: Request, token: Tensor, state: Tensor) -> Progress:
         """After the prefill, which gives the first token."""
         batch = token.shape[0]
         room = request.max_new_tokens + request.draft_tokens + 1
@@ -145,8 +145,8 @@ def generate_speculatively(
     cache = model.new_cache(batch, width + request.max_new_tokens, draft_tokens=request.draft_tokens)
     select = request.select()
     state = model.start(request.ids, request.lengths, cache)[:, None]
-    progress = _Progress.begin(request, select(model.logits(state)), state)
-    draft = _drafter(model, assistant, cache, request, progress)
+    progress = Progress.begin(request, select(model.logits(state)), state)
+    draft = make_drafter(model, assistant, cache, request, (progress.token, progress.state))
     check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
         partial(model.step, cache=cache),
         progress.new[:, : request.draft_tokens + 1],
@@ -155,7 +155,7 @@ def generate_speculatively(
     steps = 0
     while not bool(progress.done.all()):
         drafted = draft(progress.token, progress.state)
-        cache.lengths += _step(progress, drafted, check, select)
+        cache.lengths += check_draft(progress, drafted, check, select)
         steps += 1
     new = _repeat_ends(progress.new[:, : request.max_new_tokens], progress.ends)
     gained, turns = int(progress.gained), int(progress.turns)
@@ -169,13 +169,14 @@ def generate_speculatively(
     )
 
 
-def _drafter(
+def make_drafter(
     model: Gemma4ForCausalLM,
     assistant: Gemma4Assistant,
     cache: StaticKVCache,
     request: Request,
-    progress: _Progress,
+    examples: tuple[Tensor, Tensor],
 ) -> Callable[[Tensor, Tensor], Tensor]:
+    """The drafter of a request, captured where the request is; takes what `Drafter` takes."""
     drafter = Drafter(
         target=model,
         assistant=assistant,
@@ -185,11 +186,11 @@ def _drafter(
         ),
         draft_tokens=request.draft_tokens,
     )
-    return captured(drafter, progress.token, progress.state, enabled=request.captures)
+    return captured(drafter, *examples, enabled=request.captures)
 
 
-def _step(
-    progress: _Progress,
+def check_draft(
+    progress: Progress,
     drafted: Tensor,
     check: Callable[[Tensor], tuple[Tensor, Tensor]],
     select: Select,

@@ -1,0 +1,165 @@
+"""Arms token by token: all read the same tokens, one decode step after the other, side by side.
+
+Beside the arms runs the first of them under other configs. What those differ by is rounding, and is the floor that a
+difference between arms is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.bench.gemma4.arms import AS_IS, Variant, running
+from workbench.bench.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
+from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
+
+__all__ = ["MARGIN", "ArmQuality", "compare_arms", "other_configs"]
+
+MARGIN = 2.0
+# Orders of summation that differ from the default's, for both ways through the experts.
+_OTHER_BLOCKS: Mapping[str, Mapping[str, int]] = {
+    "experts": {"BLOCK_SIZE_K": 32},
+    "experts_decode": {"BLOCK_SIZE_K": 64},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ArmQuality:
+    """An arm beside the baseline.
+
+    Attributes:
+        arm: its name, or for a floor the config's.
+        quality: how far it is from the baseline.
+        passes: whether that is within the floor; None for what makes the floor.
+    """
+
+    arm: str
+    quality: Quality
+    passes: bool | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found of an arm so far, step by step."""
+
+    agreement: list[NDArray[np.bool_]] = field(default_factory=list)
+    divergence: list[NDArray[np.float64]] = field(default_factory=list)
+    mismatched: list[NDArray[np.bool_]] = field(default_factory=list)
+
+    def quality(self) -> Quality:
+        mismatched = np.concatenate(self.mismatched) if self.mismatched else None
+        return quality_of(np.concatenate(self.agreement), np.concatenate(self.divergence), mismatched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One step of one arm: logits [B, V], and each router's logits [B, E] and ids [B, K]."""
+
+    logits: NDArray[np.float64]
+    routed: list[tuple[NDArray[np.float64], NDArray[np.int64]]]
+
+
+def other_configs(model: Gemma4ForCausalLM) -> tuple[Variant, ...]:
+    """Other configs of an arm: on a GPU of its kernels; on a CPU, where none run, torch's loop over experts."""
+    if model.device.type == "cpu":
+        return (Variant("experts one by one", backend="torch"),)
+    blocks = tuple(
+        Variant(f"{backend}, other blocks", backend=backend, configs={kernel: _OTHER_BLOCKS[kernel]})
+        for backend, kernel in (("grouped", "experts"), ("decode", "experts_decode"))
+    )
+    return (Variant("grouped", backend="grouped"), Variant("decode", backend="decode"), *blocks)
+
+
+def compare_arms(
+    model: Gemma4ForCausalLM, arms: Sequence[str], ids: Tensor, *, margin: float = MARGIN
+) -> tuple[list[ArmQuality], list[ArmQuality], Quality]:
+    """Compares arms with the first of them.
+
+    Args:
+        model: whose weights all arms share.
+        arms: names; the first is the baseline.
+        ids: int64 [B, S], what all read; B tokens a step.
+        margin: times the worst difference between configs is the floor.
+
+    Returns:
+        The arms, the configs that make the floor, and the floor.
+
+    Raises:
+        InputError: there is no such arm.
+    """
+    base, variants = arms[0], other_configs(model)
+    # By position: an arm may be given twice, and a config may be called like an arm.
+    sides = [(arm, AS_IS) for arm in arms] + [(base, variant) for variant in variants]
+    found = _teacher_force(model, sides, ids)
+    made = [
+        ArmQuality(variant.name, each.quality())
+        for variant, each in zip(variants, found[len(arms) - 1 :], strict=True)
+    ]
+    floor = made[0].quality.floor(*(each.quality for each in made[1:]), margin=margin)
+    qualities = [each.quality() for each in found[: len(arms) - 1]]
+    judged = [
+        ArmQuality(arm, each, each.within(floor)) for arm, each in zip(arms[1:], qualities, strict=True)
+    ]
+    return judged, made, floor
+
+
+@torch.inference_mode()
+def _teacher_force(
+    model: Gemma4ForCausalLM, sides: Sequence[tuple[str, Variant]], ids: Tensor
+) -> list[_Found]:
+    """Steps all sides through the tokens, and compares each with the first."""
+    batch, length = ids.shape
+    caches = [model.new_cache(batch, length) for _ in sides]
+    found = [_Found() for _ in sides[1:]]
+    for column in range(length):
+        seen = []
+        for (arm, variant), cache in zip(sides, caches, strict=True):
+            with running(model, arm, variant), _watched(model) as routed:
+                logits, _ = model.step(ids[:, column : column + 1], cache)
+            cache.lengths += 1
+            seen.append(
+                _Seen(_array(logits[:, 0]), [(_array(scores), _array(ids)) for scores, ids in routed])
+            )
+        for each, other in zip(found, seen[1:], strict=True):
+            _add(each, seen[0], other, model)
+    return found
+
+
+@contextmanager
+def _watched(model: Gemma4ForCausalLM) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Notes each router's logits and ids, layer by layer."""
+    routed: list[tuple[Tensor, Tensor]] = []
+
+    def note(router: Any, inputs: tuple[Tensor], outputs: tuple[Tensor, Tensor]) -> None:
+        routed.append((router.logits(inputs[0]), outputs[1]))
+
+    routers = (module for module in model.modules() if isinstance(module, Gemma4Router))
+    handles = [router.register_forward_hook(note) for router in routers]
+    try:
+        yield routed
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    wide = tensor.double() if tensor.is_floating_point() else tensor.long()
+    array: NDArray[Any] = wide.cpu().numpy()
+    return array
+
+
+def _add(found: _Found, one: _Seen, other: _Seen, model: Gemma4ForCausalLM) -> None:
+    found.agreement.append(top1_agreement(one.logits, other.logits))
+    found.divergence.append(kl_divergence(one.logits, other.logits))
+    steps = torch.finfo(model.dtype).eps
+    for (scores, ids), (_, others) in zip(one.routed, other.routed, strict=True):
+        # Logits are sums that round to the model's dtype: closer than that is a tie.
+        tie = steps * float(np.abs(scores).max())
+        found.mismatched.append(expert_set_mismatch(ids, others, scores, tolerance=tie))
