@@ -17,6 +17,7 @@ from workbench.cli import (
     import_tables,
     lint,
     plot,
+    profile,
     rank,
     show,
     sweep,
@@ -41,6 +42,7 @@ for command in (
     explain.explain,
     export.export,
     lint.lint,
+    profile.profile,
     devices.devices,
     doctor.doctor,
 ):

@@ -59,7 +59,12 @@ def print_table(table: Table) -> None:
 
 def print_json(value: Any) -> None:
     """Prints dataclasses, mappings and sequences as indented JSON to standard output."""
-    print(json.dumps(value, indent=2, default=_to_jsonable))
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Dataclasses, mappings and sequences as indented JSON."""
+    return json.dumps(value, indent=2, default=_to_jsonable)
 
 
 def _to_jsonable(value: Any) -> Any:

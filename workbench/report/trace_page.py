@@ -29,18 +29,26 @@ _POLICY = (
 )
 
 
-def page_record(arms: Sequence[Arm], steps: Sequence[int]) -> Mapping[str, Any]:
+def page_record(
+    arms: Sequence[Arm], steps: Sequence[int], *, differences: bool = True, notes: Sequence[str] = ()
+) -> Mapping[str, Any]:
     """All that the page shows: the timeline and the tables beside it.
 
     Args:
         arms: with one step each.
         steps: the number of that step in each trace.
+        differences: whether what changed between the arms is shown.
+        notes: lines that stand with every arm.
     """
     summaries = [summarise(arm.analysis) for arm in arms]
     timeline = timeline_record(arms)
     facts = [_facts(*each) for each in zip(summaries, steps, strict=True)]
-    drawn = [{**arm, **fact} for arm, fact in zip(timeline["arms"], facts, strict=True)]
-    beside = [*_differences(arms, summaries), *_each(arms, summaries, classes_table)]
+    drawn = [
+        {**arm, **fact, "facts": [*fact["facts"], *notes]}
+        for arm, fact in zip(timeline["arms"], facts, strict=True)
+    ]
+    compared = _differences(arms, summaries) if differences else []
+    beside = [*compared, *_each(arms, summaries, classes_table)]
     below = _each(arms, summaries, lambda summary: kernels_table(summary, _KERNELS))
     return {**timeline, "arms": drawn, "beside": beside, "below": below}
 

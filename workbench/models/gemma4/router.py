@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,9 @@ from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.norm import rms_norm
 
 Routing = Literal["fused", "split"]
-_ROUTINGS = {"fused": fused_routing, "split": split_routing}
+# Takes logits [T, E], the experts' scale [E] and K; gives weights [T, K] and ids [T, K].
+Route: TypeAlias = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+_ROUTINGS: dict[str, Route] = {"fused": fused_routing, "split": split_routing}
 
 
 class Gemma4Router(nn.Module):
@@ -48,6 +51,8 @@ class Gemma4Router(nn.Module):
         check_choice("routing", routing, _ROUTINGS)
         self.config = config
         self.routing = routing
+        # What a profile's arm routes with instead; the weights stay where they are.
+        self.route: Route | None = None
         self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False, device=device, dtype=dtype)
         self.scale = nn.Parameter(torch.ones(config.hidden_size, device=device, dtype=dtype))
         self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts, device=device, dtype=dtype))
@@ -82,7 +87,7 @@ class Gemma4Router(nn.Module):
             ValueError: `hidden` has another shape.
         """
         check_shape("hidden", hidden, "T", self.config.hidden_size)
-        route = _ROUTINGS[self.routing]
+        route = self.route or _ROUTINGS[self.routing]
         return route(self.logits(hidden), self.per_expert_scale, self.config.top_k_experts)
 
     def extra_repr(self) -> str:

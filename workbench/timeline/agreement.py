@@ -1,0 +1,205 @@
+"""Whether arms compute the same: their logits and experts on the same tokens, against what rounding alone does.
+
+All arms read the same tokens (teacher forcing) after the same prompts. The floor is one arm under two configs of its
+experts, which differ in nothing but the order in which they add up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moe_kernels.experts.backend import Backend
+from workbench.bench.quality import Quality, expert_set_mismatch, quality
+from workbench.models.gemma4.router import Gemma4Router
+from workbench.timeline.arms import ProfileArm
+from workbench.timeline.decode_session import DTYPE, DecodeSession
+
+# How much further than rounding an arm may be, and how far chance may carry a share, in standard deviations.
+FLOOR_FACTOR = 2.0
+DEVIATIONS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What an arm computed over N = steps * B tokens.
+
+    Attributes:
+        logits: fp32 [N, V].
+        ids: [layers * N, K], the experts.
+        router_logits: fp32 [layers * N, E].
+    """
+
+    logits: np.ndarray
+    ids: np.ndarray
+    router_logits: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far one recording is from another.
+
+    Attributes:
+        quality: of the tokens' distributions and the experts' sets.
+        routings: tokens times layers over which `quality.expert_mismatch` is.
+        logit_max: the largest absolute difference of a logit.
+        logit_mean: the mean one.
+        finite: whether all logits are.
+    """
+
+    quality: Quality | None
+    routings: int
+    logit_max: float | None
+    logit_mean: float | None
+    finite: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """An arm against the first one.
+
+    Attributes:
+        arm: its name.
+        reference: the first arm's.
+        difference: between them.
+        floor: between two configs of the first.
+        failures: why it is more than rounding; empty where it is not.
+    """
+
+    arm: str
+    reference: str
+    difference: Difference
+    floor: Difference
+    failures: tuple[str, ...]
+
+
+def record(
+    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend | None = None
+) -> Recording:
+    """Runs an arm over the session's tokens.
+
+    Args:
+        session: the model and its tokens.
+        arm: what runs.
+        filled_by: the arm that reads the prompts, the same for all.
+        step: the arm's step, which the logits are of; the experts are of an eager one, since a graph hides them.
+        backend: of the experts instead of the arm's own.
+    """
+    routings = _Routings()
+    _forced(session, arm, filled_by, session.eager_step, backend, routings)
+    logits = _forced(session, arm, filled_by, step, backend)
+    return Recording(logits.numpy(), torch.cat(routings.ids).numpy(), torch.cat(routings.logits).numpy())
+
+
+class _Routings:
+    """Collects what the routers of a model see and decide, on the host."""
+
+    def __init__(self) -> None:
+        self.ids: list[Tensor] = []
+        self.logits: list[Tensor] = []
+
+    def __call__(self, router: Gemma4Router, inputs: tuple[Tensor], outputs: tuple[Tensor, Tensor]) -> None:
+        self.logits.append(router.logits(*inputs).float().cpu())
+        self.ids.append(outputs[1].cpu())
+
+
+def _forced(
+    session: DecodeSession,
+    arm: ProfileArm,
+    filled_by: ProfileArm,
+    step: Any,
+    backend: Backend | None,
+    routings: _Routings | None = None,
+) -> Tensor:
+    """Logits fp32 [steps * B, V] of the tokens that follow the prompts."""
+    session.fill(filled_by)
+    routers = [each for each in session.model.modules() if isinstance(each, Gemma4Router)]
+    handles = [router.register_forward_hook(routings) for router in routers if routings]
+    logits = []
+    try:
+        with session.running(arm, backend):
+            for tokens in session.forced.split(1, dim=1):
+                logits.append(step(tokens)[0][:, 0].float().cpu())
+                session.cache.lengths += 1
+    finally:
+        for handle in handles:
+            handle.remove()
+        session.cache.lengths.copy_(session.lengths)
+    return torch.cat(logits)
+
+
+def difference(reference: Recording, other: Recording) -> Difference:
+    """How far two recordings of the same tokens are apart; experts by more than ties of one rounding."""
+    apart = expert_set_mismatch(
+        reference.ids, other.ids, reference.router_logits, tolerance=_rounding(reference.router_logits)
+    )
+    if not (np.isfinite(reference.logits).all() and np.isfinite(other.logits).all()):
+        return Difference(quality=None, routings=len(apart), logit_max=None, logit_mean=None, finite=False)
+    distance = np.abs(reference.logits - other.logits)
+    return Difference(
+        quality=quality(reference.logits, other.logits, apart),
+        routings=len(apart),
+        logit_max=float(distance.max()),
+        logit_mean=float(distance.mean()),
+    )
+
+
+def agree(arm: str, reference: str, found: Difference, floor: Difference, rounding: float) -> Agreement:
+    """Judges a difference by the floor.
+
+    Args:
+        arm: whose difference it is.
+        reference: from which arm.
+        found: the difference.
+        floor: what rounding alone does.
+        rounding: one rounding of the largest logit.
+    """
+    failures = tuple(_failures(found, floor, rounding))
+    return Agreement(arm=arm, reference=reference, difference=found, floor=floor, failures=failures)
+
+
+def logit_rounding(recording: Recording) -> float:
+    """One rounding of the largest logit, in the model's dtype."""
+    return _rounding(recording.logits)
+
+
+def _rounding(values: np.ndarray) -> float:
+    return float(torch.finfo(DTYPE).eps * np.abs(values).max())
+
+
+def _failures(found: Difference, floor: Difference, rounding: float) -> Iterator[str]:
+    one, other = found.quality, floor.quality
+    if one is None or other is None:
+        yield "logits are not finite"
+        return
+    disagreement, rounded = 1 - one.top1_agreement, 1 - other.top1_agreement
+    # Logits that move by d each change a distribution by about d^2 / 2 nats at most.
+    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2
+    mismatch, floor_mismatch = one.expert_mismatch or 0.0, other.expert_mismatch or 0.0
+    if mismatch > (limit := _limit(floor_mismatch, found.routings)):
+        yield f"{mismatch:.2%} of the expert sets differ, up to {limit:.2%} is rounding"
+    if disagreement > (limit := _limit(rounded, one.tokens)):
+        yield f"{disagreement:.1%} of the tokens have another likeliest one, up to {limit:.1%} is rounding"
+    if one.kl_mean > divergence:
+        yield f"the distributions differ by {one.kl_mean:.2g} nats, up to {divergence:.2g} is rounding"
+
+
+def _limit(floor: float, count: int) -> float:
+    """The largest share that rounding and chance explain: of so many, at least one may differ."""
+    share = min(1.0, FLOOR_FACTOR * floor)
+    return share + DEVIATIONS * math.sqrt(share * (1 - share) / count) + 1 / count
+
+
+def failures_of(agreements: Sequence[Agreement]) -> tuple[str, ...]:
+    """All failures, a line each."""
+    return tuple(
+        f"arm {each.arm}: {failure} (against {each.reference})"
+        for each in agreements
+        for failure in each.failures
+    )
