@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MOE_KERNELS = ROOT / "kernels" / "moe_kernels"
-SLOW_TO_IMPORT = {"numpy", "pydantic", "ruamel", "torch", "transformers", "triton"}
+SLOW_TO_IMPORT = {"matplotlib", "msgspec", "numpy", "pydantic", "ruamel", "torch", "transformers", "triton"}
 
 
 def imported_by(path):
@@ -35,6 +35,14 @@ def test_the_kernels_load_where_the_tool_is_not_installed():
 
 def test_the_command_line_starts_without_the_slow_imports():
     code = f"import sys, workbench.cli.main; print(*sys.modules.keys() & {SLOW_TO_IMPORT})"
+    assert python(code, ROOT, MOE_KERNELS.parent).split() == []
+
+
+@pytest.mark.parametrize(
+    "module", ["bench.importers", "report.bench", "report.plots.sweep", "report.plots.bench"]
+)
+def test_pictures_and_imports_need_neither_torch_nor_matplotlib_until_something_is_drawn(module):
+    code = f"import sys, workbench.{module}; print(*sys.modules.keys() & {{'torch', 'triton', 'matplotlib'}})"
     assert python(code, ROOT, MOE_KERNELS.parent).split() == []
 
 

@@ -23,10 +23,12 @@ SOURCES = [
     "pyproject.toml",
     "results",
     "sweeps",
+    "workloads",
 ]
 PLANTED = "NVIDIA_L40S"
 RESULTS = "moe_kernels/_shipped/results"
 SWEEPS = "workbench/_shipped/sweeps"
+WORKLOADS = "workbench/_shipped/workloads"
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +116,11 @@ def test_every_module_of_the_checkout_is_in_the_wheel(wheel):
     assert modules <= names_in(wheel)
 
 
-def test_every_winner_and_every_sweep_ships(sources, wheel):
+def test_every_winner_sweep_and_workload_ships(sources, wheel):
     winners = {path.relative_to(sources / "results") for path in (sources / "results").glob("*/*/*.json")}
     shipped = {f"{RESULTS}/{path}" for path in winners}
     shipped |= {f"{SWEEPS}/{path.name}" for path in (ROOT / "sweeps").glob("*.yaml")}
+    shipped |= {f"{WORKLOADS}/{path.name}" for path in (ROOT / "workloads").glob("*.yaml")}
     assert shipped <= names_in(wheel)
 
 

@@ -10,6 +10,23 @@ _PACKAGE = Path(__file__).parent
 
 def shipped_sweeps() -> Mapping[str, Path]:
     """The shipped sweep files by name without suffix."""
-    installed = _PACKAGE / "_shipped" / "sweeps"
-    folder = installed if installed.is_dir() else _PACKAGE.parent / "sweeps"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return _by_name("sweeps")
+
+
+def shipped_workloads() -> Mapping[str, Path]:
+    """The shipped workload files by name without suffix."""
+    return _by_name("workloads")
+
+
+def shipped_page(name: str) -> Path:
+    """The template of a page."""
+    return _folder("dashboards") / f"{name}.html"
+
+
+def _by_name(folder: str) -> Mapping[str, Path]:
+    return {path.stem: path for path in sorted(_folder(folder).glob("*.yaml"))}
+
+
+def _folder(name: str) -> Path:
+    installed = _PACKAGE / "_shipped" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -7,10 +7,12 @@ kernel needs nothing more than an importable module that holds one (see docs/own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+
+from moe_kernels.routing_distribution import RoutingDistribution
 
 Value = int | float | str
 Config = Mapping[str, Value]
@@ -137,6 +139,8 @@ class TunableKernel:
             input is streamed (cold), and measuring rotates it over more memory than the L2 cache holds.
         compare: `(actual, expected, problem) -> None`, or what is wrong in one line.
         reject: `(problem, config) -> None`, or why the kernel cannot take this config.
+        routed_inputs: `(problem, device, distribution) -> tensors`, as `make_inputs` but with tokens spread over
+            experts as the distribution says; None for a kernel to which no routing matters.
         interpreter_problem: `(problem, config) -> problem`, a small problem with the same block remainders (at most
             8 programs), for Triton's interpreter; None shortens the ladder only.
     """
@@ -153,6 +157,7 @@ class TunableKernel:
     produced: frozenset[str] = frozenset()
     compare: Callable[[Tensors, Tensors, Problem], str | None] = compare_close
     reject: Callable[[Problem, Config], str | None] = _accepts_all
+    routed_inputs: Callable[[Problem, torch.device, RoutingDistribution], Tensors] | None = None
     interpreter_problem: Callable[[Problem, Config], Problem] | None = None
 
     def __post_init__(self) -> None:
@@ -186,6 +191,29 @@ class TunableKernel:
                 raise ValueError(f"config: {name} must be {expected}, got {value!r}")
             complete[name] = value
         return complete
+
+    def under(self, distribution: RoutingDistribution) -> TunableKernel:
+        """The same kernel with inputs drawn from a routing distribution.
+
+        Raises:
+            ValueError: no routing matters to this kernel, so that only the uniform one is taken.
+        """
+        routed_inputs = self.routed_inputs
+        if distribution.kind == "uniform":
+            return self
+        if routed_inputs is None:
+            raise ValueError(f"routing: {self.name} has no routed inputs, so only uniform is allowed")
+        return replace(self, make_inputs=lambda problem, device: routed_inputs(problem, device, distribution))
+
+    def encode(self, config: Config) -> list[int]:
+        """A complete config as integers in the parameters' order, since torch's operators take no mappings."""
+        values = ((parameter, config[parameter.name]) for parameter in self.parameters)
+        return [int(value) if p.choices is None else p.choices.index(value) for p, value in values]
+
+    def decode(self, encoded: Sequence[int]) -> dict[str, Value]:
+        """The config that `encode` gave these integers for."""
+        numbers = zip(self.parameters, encoded, strict=True)
+        return {p.name: number if p.choices is None else p.choices[number] for p, number in numbers}
 
     def why_rejected(self, problem: Problem, config: Config) -> str | None:
         """Says why the kernel cannot take `config` on `problem`, or None where it can."""

@@ -12,7 +12,8 @@ from workbench.cli import main as cli
 from workbench.errors import GateError, InputError, NothingValidError, WorkerError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sweep", "show", "explain", "devices", "doctor")
+COMMANDS = ("sweep", "show", "explain", "export", "import", "lint", "devices", "doctor", "trace", "rank")
+SUBCOMMANDS = (("bench", "import"), ("plot", "sweep"), ("plot", "bench"))
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_the_version_is_one_line(run):
 def test_help_lists_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command in out for command in COMMANDS)
+    assert all(command in out for command in [*COMMANDS, *dict(SUBCOMMANDS)])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,6 +42,13 @@ def test_every_command_has_help_with_an_example(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
     assert f"workbench {command}" in out
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_every_subcommand_has_help_with_an_example(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert f"workbench {' '.join(command)}" in out
 
 
 @pytest.mark.parametrize("arguments", [["swep"], ["--nothing"], ["sweep"], ["sweep", "--out"]])

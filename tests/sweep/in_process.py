@@ -10,6 +10,7 @@ from moe_kernels.tuned import parse
 from workbench.executors.inside import attempt
 from workbench.sweep.evaluators import HERE
 from workbench.sweep.plan import make_plans
+from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, Resources
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
@@ -147,7 +148,10 @@ class Bench:
 
     def plan(self, *, trials=None, jobs=1, evidence=Evidence.MODELLED):
         (plan,) = make_plans(load_spec(self.file).override(trials=trials), "auto", out=self.out, jobs=jobs)
-        return replace(plan, evidence=evidence)
+        if evidence is not Evidence.MEASURED:
+            return plan
+        distributions = routing_distributions(plan.loaded, plan.kernel)
+        return replace(plan, evidence=evidence, distributions=distributions)
 
     def run(self, *, fresh=False, killed_after=None, site=HERE, **more):
         self.told = Told(killed_after)

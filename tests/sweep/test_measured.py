@@ -28,15 +28,16 @@ class SimulatedGpu:
         self.true_us = lambda config: 10.0
         self.verdict = lambda config: None
         self.deadly = lambda config: None
-        self.batches, self.verified = [], []
+        self.batches, self.verified, self.labels = [], [], []
         self.rng = np.random.default_rng(7)
         self.seconds = 0.0
 
-    def verify_on_gpu(self, reference, problem, config, seeds):
+    def verify_on_gpu(self, reference, problem, config, seeds, distributions):
         self.verified.append(config)
         return self._live(self.verdict(config))
 
-    def measure_on_gpu(self, reference, problem, configs, default, settings):
+    def measure_on_gpu(self, reference, problem, configs, default, settings, distribution):
+        self.labels.append(distribution.label)
         self.batches.append((default, *configs.values()))
         for config in (default, *configs.values()):
             self._live(self.deadly(config))
@@ -125,6 +126,37 @@ def test_half_a_percent_is_no_win(bench, gpu, measure):
     gpu.true_us = by_block({1: 10.0, 2: 10.0, 4: 9.95, 8: 10.0})
     measure()
     assert bench.rows[8].kept_default
+
+
+def test_a_config_wins_only_where_it_loses_under_no_distribution(bench, gpu, measure):
+    gpu.true_us = lambda config: (
+        {4: 7.0, 8: 8.0}.get(config["block"], 10.0)
+        * (2.0 if gpu.labels[-1] == "zipf:1" and config["block"] == 4 else 1.0)
+    )
+    gpu_measures(bench, "[uniform, zipf]")
+    measure()
+    row = bench.rows[8]
+    assert row.config["block"] == 8
+    assert row.measure["routing"] == ["uniform", "zipf:1"]
+    assert {sample["routing"] for sample in bench.journal_lines("samples.jsonl")} == {"uniform", "zipf:1"}
+
+
+def test_the_routing_of_the_inputs_is_part_of_a_trials_name(bench, gpu, measure):
+    measure()
+    uniform = {line["trial"] for line in bench.journal_lines()}
+    gpu_measures(bench, "zipf")
+    zipf = {trial.trial for each in measure().problems for trial in each.trials}
+    assert len(zipf) == len(uniform) == 8
+    assert zipf.isdisjoint(uniform)
+
+
+def gpu_measures(bench, routing):
+    bench.write(
+        kernel="tests.sweep.toy_kernels:ROUTED",
+        problems="{width: 8, tokens: [8]}",
+        space="{block: [1, 2, 4, 8], num_warps: [1]}",
+        measure=f"{{routing: {routing}}}",
+    )
 
 
 def test_raw_rounds_and_finals_are_written(bench, gpu, measure):

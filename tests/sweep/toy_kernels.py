@@ -92,6 +92,9 @@ def _slow_reference(inputs, problem):
 
 DOUBLE = _doubling("double")
 # Verifying takes long enough to be killed in the middle.
+ROUTED = _doubling(
+    "double", routed_inputs=lambda problem, device, distribution: _double_inputs(problem, device)
+)
 SLOW = _doubling("slow", reference=_slow_reference)
 WRONG_DEFAULT = _doubling("wrong-default", default="wrong")
 

@@ -8,7 +8,20 @@ from typing import Any
 import typer
 
 from workbench import __version__
-from workbench.cli import devices, doctor, explain, show, sweep
+from workbench.cli import (
+    bench,
+    devices,
+    doctor,
+    explain,
+    export,
+    import_tables,
+    lint,
+    plot,
+    rank,
+    show,
+    sweep,
+    trace,
+)
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130
@@ -22,8 +35,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (sweep.sweep, show.show, explain.explain, devices.devices, doctor.doctor):
+for command in (
+    sweep.sweep,
+    show.show,
+    explain.explain,
+    export.export,
+    lint.lint,
+    devices.devices,
+    doctor.doctor,
+):
     app.command()(command)
+app.command("import")(import_tables.import_tables)
+for name, group in (("trace", trace.trace), ("bench", bench.app), ("plot", plot.app), ("rank", rank.app)):
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)

@@ -63,6 +63,16 @@ def load_device(path: str | Path) -> Device:
     return _device(entry, limits, f"given in {path}")
 
 
+def listed_device(entry: DeviceEntry, source: str) -> Device:
+    """The GPU of an entry that stands in another list; its architecture is one of the catalogue's.
+
+    Args:
+        entry: the entry.
+        source: of the figures that name none themselves.
+    """
+    return _device(entry, _catalogue_file().architectures[entry.arch], source)
+
+
 @cache
 def _catalogue_file() -> CatalogueFile:
     return validate(CatalogueFile, read_yaml(CATALOGUE))

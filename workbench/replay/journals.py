@@ -61,6 +61,7 @@ class _About:
             recording.taken(device, "device_name", str, path, inside="device."), path
         )
         self.device_slug: str = recording.taken(device, "slug", str, path, inside="device.")
+        self.routing: list[str] = recording.taken({"routing": [], **top}, "routing", list, path)
         self.axes = tuple(self._described(kernel, "axes", _axis))
         self.parameters = tuple(self._described(kernel, "parameters", _parameter))
 
@@ -111,7 +112,9 @@ def _check_trial(trial: Trial, about: _About, path: Path, line: int) -> None:
         isinstance(value, int | float | str) for value in (*trial.problem.values(), *trial.config.values())
     ):
         raise InputError("wrong schema: values must be numbers and strings", file=path, line=line)
-    if trial.trial != trial_id(about.source_hash, Candidate(trial.problem, trial.config), about.device_slug):
+    if trial.trial != trial_id(
+        about.source_hash, Candidate(trial.problem, trial.config), about.device_slug, about.routing
+    ):
         what = "is not the hash of its problem, config, device and of the kernel source in sweep.json"
         raise InputError(what, file=path, line=line, key="trial")
     if trial.status is Status.OK:

@@ -1,16 +1,31 @@
-"""Search strategies, one a file, behind a small ask/tell protocol."""
+"""Search strategies, one a file, behind a small ask/tell protocol (see `strategy`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from workbench.search.auto import Auto
 from workbench.search.exhaustive import Exhaustive
+from workbench.search.optuna_tpe import OptunaTPE
 from workbench.search.shuffled import Shuffled
 from workbench.search.strategy import Known, SearchTask, SeedGroup, SeedRow, Strategy
 
 STRATEGIES: Mapping[str, Callable[[SearchTask], Strategy]] = {
     "exhaustive": Exhaustive,
     "random": Shuffled,
+    "optuna": OptunaTPE,
+    "auto": Auto,
 }
 
-__all__ = ["STRATEGIES", "Exhaustive", "Known", "SearchTask", "SeedGroup", "SeedRow", "Shuffled", "Strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Auto",
+    "Exhaustive",
+    "Known",
+    "OptunaTPE",
+    "SearchTask",
+    "SeedGroup",
+    "SeedRow",
+    "Shuffled",
+    "Strategy",
+]

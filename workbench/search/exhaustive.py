@@ -1,4 +1,4 @@
-"""Every config, in the order of the sweep file."""
+"""Every config, in the order of the table."""
 
 from __future__ import annotations
 
@@ -8,36 +8,43 @@ from workbench.search.strategy import SearchTask, Strategy
 
 
 class Exhaustive(Strategy):
-    """Proposes every config once, in the order of its table."""
+    """Proposes every config once, in the order of the problem's table.
+
+    Args:
+        task: what is searched; its seed is not used.
+    """
 
     def __init__(self, task: SearchTask) -> None:
         super().__init__(task)
-        self._orders = [self._order(len(table)) for table in task.tables]
+        self._orders: dict[int, Sequence[int]] = {}
         self._next = [0] * len(task.tables)
         self._told: list[set[int]] = [set() for _ in task.tables]
 
+    def order(self, problem: int) -> Sequence[int]:
+        """All rows of a problem's table in the order in which they are proposed."""
+        return range(len(self.task.tables[problem]))
+
     def ask(self, problem: int, count: int) -> Sequence[int]:
         """The next `count` configs."""
-        rows, place = self._from(problem, count)
-        self._next[problem] = place
+        rows, self._next[problem] = self._upcoming(problem, count)
         return rows
 
     def tell(self, problem: int, config: int, time_us: float | None) -> None:
-        """Takes a config that it was told of for proposed; the order does not depend on times."""
+        """Takes note that the config is done; the order does not depend on results."""
         self._told[problem].add(config)
 
     def foresee(self, problem: int, count: int) -> Sequence[int]:
-        """Just what it will propose."""
-        return self._from(problem, count)[0]
+        """What will be proposed."""
+        return self._upcoming(problem, count)[0]
 
-    def _from(self, problem: int, count: int) -> tuple[list[int], int]:
-        order, place, rows = self._orders[problem], self._next[problem], list[int]()
+    def _upcoming(self, problem: int, count: int) -> tuple[list[int], int]:
+        """The next rows that were not told of, and the place in the order after them."""
+        if problem not in self._orders:
+            self._orders[problem] = self.order(problem)
+        order, place = self._orders[problem], self._next[problem]
+        rows: list[int] = []
         while place < len(order) and len(rows) < count:
-            row = int(order[place])
+            if order[place] not in self._told[problem]:
+                rows.append(int(order[place]))
             place += 1
-            if row not in self._told[problem]:
-                rows.append(row)
         return rows, place
-
-    def _order(self, size: int) -> Sequence[int]:
-        return range(size)

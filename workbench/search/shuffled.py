@@ -7,16 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from workbench.search.exhaustive import Exhaustive
-from workbench.search.strategy import SearchTask
 
 
 class Shuffled(Exhaustive):
-    """Proposes every config once, in an order drawn from the seed, another one for each problem."""
+    """Proposes every config once, in an order drawn from the task's seed for each problem."""
 
-    def __init__(self, task: SearchTask) -> None:
-        self._draw = np.random.default_rng(task.seed)
-        super().__init__(task)
-
-    def _order(self, size: int) -> Sequence[int]:
-        order: list[int] = self._draw.permutation(size).tolist()
-        return order
+    def order(self, problem: int) -> Sequence[int]:
+        """All rows of a problem's table, shuffled."""
+        rng = np.random.default_rng([self.task.seed, problem])
+        shuffled: Sequence[int] = rng.permutation(len(self.task.tables[problem])).tolist()
+        return shuffled

@@ -124,6 +124,11 @@ class NvmlClocks(_Closing):
             power_w=None if milliwatts is None else milliwatts / 1000.0,
         )
 
+    def energy_j(self) -> float | None:
+        """Joules that the GPU has used since the driver was loaded, None where it does not count them."""
+        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption", self._handle)
+        return None if millijoules is None else millijoules / 1000.0
+
     def close(self) -> None:
         """Gives NVML back; reading afterwards yields empty readings."""
         self._ask("nvmlShutdown")

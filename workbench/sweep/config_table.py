@@ -12,6 +12,9 @@ from moe_kernels.tunable import Config, Value
 
 Codes = NDArray[np.unsignedinteger[Any]]
 
+# Keys decoded at once; they stay in a core's cache.
+_DECODED = 1 << 15
+
 
 class ConfigTable(Sequence[Config]):
     """The legal configs of one problem, read as a sequence of complete configs in a fixed order.
@@ -20,14 +23,20 @@ class ConfigTable(Sequence[Config]):
         levels: every parameter's values, each once, in the order of the table's columns.
         codes: [configs, parameters], unsigned integers; each an index into its parameter's values. No row twice.
 
+        order: the parameters by whose codes the rows are sorted, those that come first weighing most; parameters
+            with only one value may be left out. None where the rows are in another order.
+
     Attributes:
         levels: as given.
         codes: as given.
     """
 
-    __slots__ = ("_by_key", "codes", "levels")
+    __slots__ = ("_by_key", "_order", "codes", "levels")
 
-    def __init__(self, levels: Mapping[str, Sequence[Value]], codes: Codes) -> None:
+    def __init__(
+        self, levels: Mapping[str, Sequence[Value]], codes: Codes, order: Sequence[str] | None = None
+    ) -> None:
+        self._order = order
         self.levels = {name: tuple(values) for name, values in levels.items()}
         self.codes = codes
         self._by_key: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
@@ -41,6 +50,29 @@ class ConfigTable(Sequence[Config]):
         ]
         codes = np.asarray(rows, dtype=np.uint32).reshape(len(rows), len(names))
         return cls({name: tuple(seen) for name, seen in levels.items()}, codes)
+
+    @classmethod
+    def of_keys(
+        cls, levels: Mapping[str, Sequence[Value]], keys: NDArray[Any], order: Sequence[str]
+    ) -> ConfigTable:
+        """The table of some places in a product.
+
+        Args:
+            levels: every parameter's values; only those in `order` have more than one.
+            keys: the places, ascending.
+            order: the parameters of the product, the last varying fastest.
+        """
+        largest = max(map(len, levels.values()), default=1) - 1
+        # By columns, so that a parameter's codes lie side by side.
+        codes = np.zeros((len(keys), len(levels)), np.min_scalar_type(max(largest, 0)), order="F")
+        columns = {name: column for column, name in enumerate(levels)}
+        for start in range(0, len(keys), _DECODED):
+            left = keys[start : start + _DECODED]
+            for name in reversed(order):
+                rest = left // left.dtype.type(len(levels[name]))
+                codes[start : start + _DECODED, columns[name]] = left - rest * len(levels[name])
+                left = rest
+        return cls(levels, codes, order)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,7 +88,8 @@ class ConfigTable(Sequence[Config]):
     def __getitem__(self, index: slice) -> ConfigTable: ...
     def __getitem__(self, index: int | slice) -> Config | ConfigTable:
         if isinstance(index, slice):
-            return ConfigTable(self.levels, self.codes[index])
+            is_ascending = (index.step or 1) > 0
+            return ConfigTable(self.levels, self.codes[index], self._order if is_ascending else None)
         row = self.codes[index].tolist()
         return {name: values[code] for (name, values), code in zip(self.levels.items(), row, strict=True)}
 
@@ -78,13 +111,24 @@ class ConfigTable(Sequence[Config]):
         """The row of a config, None where the table does not have it."""
         if set(config) != set(self.levels):
             return None
-        code = []
+        code = {}
         for name, values in self.levels.items():
             places = [place for place, value in enumerate(values) if value == config[name]]
             if not places:
                 return None
-            code.append(places[0])
-        return self._find(np.asarray([code]))
+            code[name] = places[0]
+        if self._order is not None:
+            return self._find_sorted(code, self._order)
+        return self._find(np.asarray([list(code.values())]))
+
+    def _find_sorted(self, code: Mapping[str, int], order: Sequence[str]) -> int | None:
+        """Halves the rows that agree so far, one parameter after the other."""
+        start, stop = 0, len(self)
+        for name in order:
+            column = self.codes[start:stop, self.names.index(name)]
+            wanted = column.dtype.type(code[name])
+            start, stop = (start + int(np.searchsorted(column, wanted, side)) for side in ("left", "right"))
+        return start if start < stop else None
 
     def _find(self, code: NDArray[np.int64]) -> int | None:
         if self._by_key is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Protocol
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import Executor, WorkFailure
@@ -31,6 +32,7 @@ class Subject:
         device: the GPU that the configs are for.
         source_hash: of the kernel.
         verify_seeds: inputs drawn for each verification.
+        distributions: what timed inputs are drawn from; none where nothing is timed.
     """
 
     reference: str
@@ -38,10 +40,13 @@ class Subject:
     device: Device
     source_hash: str
     verify_seeds: int
+    distributions: tuple[RoutingDistribution, ...] = ()
 
     def trial(self, candidate: Candidate, stage: Stage, status: Status, **known: Any) -> Trial:
         """The row of a candidate."""
-        name = trial_id(self.source_hash, candidate, self.device.slug)
+        name = trial_id(
+            self.source_hash, candidate, self.device.slug, [each.label for each in self.distributions]
+        )
         problem, config = dict(candidate.problem), dict(candidate.config)
         return Trial(trial=name, problem=problem, config=config, stage=stage, status=status, **known)
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from moe_kernels.routing_distribution import UNIFORM
 from workbench.devices import Device
 from workbench.executors.site import LocalSite, Site
 from workbench.sweep.compile import warm_up
@@ -73,6 +74,7 @@ def open_evaluators(
         device=plan.device,
         source_hash=plan.source_hash,
         verify_seeds=plan.loaded.spec.verify.seeds,
+        distributions=plan.distributions,
     )
     with ExitStack() as stack:
         compilers = stack.enter_context(
@@ -126,6 +128,7 @@ def _timed(
         evidence=plan.evidence,
         default=plan.kernel.default_config,
         settings=settings,
+        distributions=plan.distributions or (UNIFORM,),
         record_samples=record_samples,
         workload=workload,
     )

@@ -1,4 +1,4 @@
-"""Finds the kernel that a reference names: one that ships with `moe_kernels`, or `package.module:NAME`."""
+"""Finds the kernel that a reference names: one that ships with `moe_kernels`, an engine's, or `package.module:NAME`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import TunableKernel
 from workbench.errors import InputError
+from workbench.integrations.targets import ENGINE_TARGETS, engine_target
 
 _IMPORTABLE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*")
 
@@ -24,12 +25,15 @@ def load_kernel(reference: str) -> TunableKernel:
     """
     if reference in TUNABLES:
         return TUNABLES[reference]
+    if reference in ENGINE_TARGETS:
+        return engine_target(reference)
     if not _IMPORTABLE.fullmatch(reference):
         # Imported here: workers load kernels too, and need no YAML for it.
         from workbench.yaml_source import suggestion
 
+        known = [*TUNABLES, *ENGINE_TARGETS]
         raise InputError(
-            f"unknown kernel {reference!r}{suggestion(reference, list(TUNABLES))}; allowed: {', '.join(TUNABLES)}, "
+            f"unknown kernel {reference!r}{suggestion(reference, known)}; allowed: {', '.join(known)}, "
             "or package.module:NAME for a kernel of your own"
         )
     return _imported(*reference.split(":"))

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
@@ -54,7 +55,13 @@ class GpuFront:
     def _verify(self, candidate: Candidate, launches: Sequence[LaunchShape]) -> Trial:
         subject = self._subject
         resources = tuple(launch.resources for launch in launches)
-        arguments = (subject.reference, candidate.problem, candidate.config, subject.verify_seeds)
+        arguments = (
+            subject.reference,
+            candidate.problem,
+            candidate.config,
+            subject.verify_seeds,
+            subject.distributions,
+        )
         verdict = _told(self._gpu.submit(verify_on_gpu, *arguments).result())
         if failed := failed_check(subject, candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
@@ -75,10 +82,16 @@ class GpuTiming:
         self._reference, self._gpu = reference, gpu
 
     def time(
-        self, problem: Problem, configs: Mapping[str, Config], baseline: Config, settings: MeasureSettings
+        self,
+        problem: Problem,
+        configs: Mapping[str, Config],
+        baseline: Config,
+        settings: MeasureSettings,
+        distribution: RoutingDistribution,
     ) -> BatchResult | WorkFailure:
         """One batch, in the worker as it is."""
-        task = self._gpu.submit(measure_on_gpu, self._reference, problem, configs, baseline, settings)
+        arguments = (self._reference, problem, configs, baseline, settings, distribution)
+        task = self._gpu.submit(measure_on_gpu, *arguments)
         result: BatchResult | WorkFailure = _told(task.result())
         return result
 
@@ -94,11 +107,19 @@ def _told(result: T | WorkFailure) -> T | WorkFailure:
     return result
 
 
-def verify_on_gpu(reference: str, problem: Problem, config: Config, seeds: int) -> str | None:
-    """Verifies a config on the GPU; runs in the GPU's worker."""
+def verify_on_gpu(
+    reference: str,
+    problem: Problem,
+    config: Config,
+    seeds: int,
+    distributions: Sequence[RoutingDistribution],
+) -> str | None:
+    """Verifies a config on the GPU, under each distribution; runs in the GPU's worker."""
     from workbench.sweep.kernels import load_kernel
 
-    return _on_a_sound_gpu(lambda: verify(load_kernel(reference), problem, config, seeds=range(seeds)))
+    kernels = [load_kernel(reference).under(distribution) for distribution in distributions]
+    verdicts = (verify(kernel, problem, config, seeds=range(seeds)) for kernel in kernels)
+    return _on_a_sound_gpu(lambda: next((verdict for verdict in verdicts if verdict), None))
 
 
 def measure_on_gpu(
@@ -107,9 +128,12 @@ def measure_on_gpu(
     configs: Mapping[str, Config],
     default: Config,
     settings: MeasureSettings,
+    distribution: RoutingDistribution,
 ) -> BatchResult:
     """Measures configs of one problem against the default; runs in the GPU's worker."""
-    return _on_a_sound_gpu(lambda: _measure_configs(reference, problem, configs, default, settings))
+    return _on_a_sound_gpu(
+        lambda: _measure_configs(reference, problem, configs, default, settings, distribution)
+    )
 
 
 def _measure_configs(
@@ -118,12 +142,13 @@ def _measure_configs(
     configs: Mapping[str, Config],
     default: Config,
     settings: MeasureSettings,
+    distribution: RoutingDistribution,
 ) -> BatchResult:
     from workbench.sweep.clocks import open_clocks
     from workbench.sweep.gpu_timer import GpuTimers
     from workbench.sweep.kernels import load_kernel
 
-    kernel, timers = load_kernel(reference), GpuTimers()
+    kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
     inputs = timers.inputs(kernel, problem)
     return measure_batch(
         [

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
 from workbench import __version__
@@ -19,6 +20,7 @@ from workbench.replay import DEVICE, Family, Noise, read_family
 from workbench.replay.device import RecordedDevice, recorded_device
 from workbench.sweep.model import MODEL
 from workbench.sweep.recorded_space import recorded_space
+from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, digest
 from workbench.sweep.space import Space, build_space
 from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
@@ -43,6 +45,7 @@ class SweepPlan:
         out: the results folder.
         jobs: compiling workers.
         family: the recordings of a replayed sweep.
+        distributions: what a measured sweep's inputs are drawn from; none where nothing is timed.
     """
 
     loaded: LoadedSpec
@@ -55,6 +58,7 @@ class SweepPlan:
     out: Path
     jobs: int
     family: Family | None = None
+    distributions: tuple[RoutingDistribution, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -75,8 +79,14 @@ class SweepPlan:
             "evidence": self.evidence.value,
             "model": MODEL if self.evidence is Evidence.MODELLED else None,
             "source_hash": self.source_hash,
+            "routing": self.routing,
             "versions": versions,
         }
+
+    @property
+    def routing(self) -> list[str]:
+        """The labels of the distributions."""
+        return [each.label for each in self.distributions]
 
     @property
     def folder(self) -> Path:
@@ -139,13 +149,15 @@ def make_plans(
     if code is None:
         raise loaded.error("the source of its jit functions cannot be read; define them in a file", "kernel")
     space = build_space(loaded, kernel)
+    distributions = routing_distributions(loaded, kernel)
     at_hand, driver = elsewhere or (detect_device(), driver_version())
     return tuple(
         SweepPlan(
             loaded=loaded,
             kernel=kernel,
             device=each,
-            evidence=Evidence.MEASURED if at_hand and at_hand.slug == each.slug else Evidence.MODELLED,
+            evidence=Evidence.MEASURED if _is(each, at_hand) else Evidence.MODELLED,
+            distributions=distributions if _is(each, at_hand) else (),
             space=space,
             source_hash=code,
             versions=_versions(driver),
@@ -154,6 +166,10 @@ def make_plans(
         )
         for each in _devices(loaded, device, at_hand)
     )
+
+
+def _is(device: Device, at_hand: Device | None) -> bool:
+    return at_hand is not None and at_hand.slug == device.slug
 
 
 def _replay_plan(loaded: LoadedSpec, device: str, out: Path) -> SweepPlan:

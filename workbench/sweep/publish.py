@@ -210,7 +210,7 @@ def _how_measured(plan: SweepPlan) -> dict[str, Any]:
     if plan.evidence is Evidence.REPLAYED:
         noise = plan.loaded.spec.evaluate and plan.loaded.spec.model_dump()["evaluate"]["noise"]
         return {"noise": noise, "timed": False}
-    return {"routing": plan.loaded.spec.measure.routing}
+    return {"routing": plan.routing[0] if len(plan.routing) == 1 else plan.routing}
 
 
 def _probe(path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from moe_kernels.tunable import Problem
 from workbench.replay import Family
 from workbench.sweep.config_table import ConfigTable
+from workbench.sweep.constraints.columns import holds
 from workbench.sweep.space import Space
 from workbench.sweep.spec import LoadedSpec
 
@@ -29,7 +30,10 @@ def recorded_space(loaded: LoadedSpec, family: Family) -> Space:
 
 def _allowed(loaded: LoadedSpec, problem: Problem, table: ConfigTable) -> ConfigTable:
     for index, constraint in enumerate(loaded.constraints):
+        columns = {name: table.column(name) for name in table.names if name in constraint.names}
+        fixed = {
+            name: np.full(len(table), value) for name, value in problem.items() if name in constraint.names
+        }
         with loaded.located("constraints", index):
-            kept = [row for row, config in enumerate(table) if constraint({**problem, **config})]
-        table = ConfigTable(table.levels, table.codes[np.asarray(kept, dtype=np.intp)])
+            table = ConfigTable(table.levels, table.codes[holds(constraint, {**columns, **fixed})])
     return table

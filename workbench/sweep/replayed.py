@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.devices import Device
 from workbench.replay import DEVICE, Family, Landscape, Noise, NoisyGpu, NoisyTimer, problem_key
@@ -116,7 +117,12 @@ class ReplayedTiming:
         self._recorded, self._noise = recorded, noise
 
     def time(
-        self, problem: Problem, configs: Mapping[str, Config], baseline: Config, settings: MeasureSettings
+        self,
+        problem: Problem,
+        configs: Mapping[str, Config],
+        baseline: Config,
+        settings: MeasureSettings,
+        distribution: RoutingDistribution,
     ) -> BatchResult:
         """One batch; its noise follows from problem, configs and the settings' seed: a resumed run repeats it."""
         gpu = NoisyGpu(self._noise, [problem_key(problem), settings.seed, digest(list(configs))])

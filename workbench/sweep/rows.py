@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moe_kernels.tunable import Config, Problem
+if TYPE_CHECKING:
+    # Importing it imports torch, which reading a journal does not need.
+    from moe_kernels.tunable import Config, Problem
 
 
 class Status(StrEnum):
@@ -137,6 +139,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def trial_id(source_hash: str, candidate: Candidate, device: str) -> str:
-    """The hash that names a trial: kernel source, problem, config and device."""
-    return digest([source_hash, dict(candidate.problem), dict(candidate.config), device])
+def trial_id(source_hash: str, candidate: Candidate, device: str, routing: Sequence[str] = ()) -> str:
+    """The hash that names a trial: kernel source, problem, config, device, and the routing of timed inputs."""
+    return digest([source_hash, dict(candidate.problem), dict(candidate.config), device, *routing])

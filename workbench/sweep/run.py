@@ -21,9 +21,8 @@ from workbench.sweep.rows import Candidate, Evidence, Final, Status, Trial, fina
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
 from workbench.sweep.share import share_out
-from workbench.sweep.timed import FINALISTS, TimedEvaluator
+from workbench.sweep.timed import FINALISTS, MARGIN, TimedEvaluator
 
-TIMED_MARGIN = 0.01
 CHUNK = 256
 # Configs compiled ahead of their turn while others are timed.
 AHEAD = 64
@@ -123,6 +122,7 @@ def run_sweep(
     sweep = {
         **plan.identity,
         "kernel": plan.describe_kernel(),
+        "default": dict(plan.kernel.default_config),
         "trials": plan.loaded.spec.search.trials,
         "file": str(plan.loaded.source.file),
     }
@@ -309,9 +309,7 @@ class _Run:
         if final is None:
             return select(trials, self._default, margin=1.0)
         neighbour = self._neighbour(trials[0].problem)
-        return select(
-            final.trials, self._default, margin=max(TIMED_MARGIN, final.noise_floor), neighbour=neighbour
-        )
+        return select(final.trials, self._default, margin=max(MARGIN, final.noise_floor), neighbour=neighbour)
 
     def _neighbour(self, problem: Problem) -> Config | None:
         """What won the problem that differs from this one in the ladder only, and least."""
@@ -339,7 +337,7 @@ class _Run:
         return self._name(candidate) in self._journal.trials
 
     def _name(self, candidate: Candidate) -> str:
-        return trial_id(self._plan.source_hash, candidate, self._plan.device.slug)
+        return trial_id(self._plan.source_hash, candidate, self._plan.device.slug, self._plan.routing)
 
     @contextmanager
     def _evaluators(self, *, has_work: bool) -> Iterator[Sequence[Evaluator]]:

@@ -12,6 +12,8 @@ import numpy as np
 from moe_kernels.tunable import Config, TunableKernel
 from moe_kernels.tuned import TunedFile, TunedFileError, parse, results_folders
 from workbench.errors import InputError
+from workbench.integrations.seed_groups import seed_groups as engine_groups
+from workbench.integrations.seeds_file import is_seeds_file, read_seeds
 from workbench.replay import DEVICE, Landscape, read_landscapes
 from workbench.replay.journals import is_journal
 from workbench.replay.recording import read_bytes
@@ -48,6 +50,9 @@ def from_json(records: Sequence[Mapping[str, Any]]) -> tuple[SeedGroup, ...]:
 def _given(plan: SweepPlan, index: int) -> Iterator[SeedGroup]:
     path = plan.loaded.path(plan.loaded.spec.seeds[index])
     with plan.loaded.located("seeds", index):
+        if is_seeds_file(path):
+            yield from engine_groups(read_seeds(path), plan.space.problems, plan.kernel)
+            return
         if not is_journal(path) and (file := _results_file(path)) is not None:
             _check_names(path, file.kernel, plan.kernel)
             yield from _winners(path, file, plan.kernel)

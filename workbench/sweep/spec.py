@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from moe_kernels.tunable import Axis, Parameter, TunableKernel
 
 DEVICE_FILES = (".yaml", ".yml")
+_ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KERNEL = re.compile(r"[A-Za-z0-9_-]+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def _listed(value: Any) -> Any:
@@ -61,15 +62,24 @@ class Measure(_Section):
 
     Attributes:
         relative_ci: rounds stop once the interval of a config's ratio to the default is this narrow.
-        routing: how tokens spread over experts in the inputs.
+        routing: how tokens spread over experts in the inputs: `uniform`, `zipf`, `zipf:EXPONENT` or `recorded:PATH`, or
+            several, of which a winner must lose on none.
         max_rounds: the most rounds of one problem, however wide the interval still is.
         max_seconds: the most seconds spent on one problem's rounds.
     """
 
     relative_ci: float = Field(default=0.01, gt=0, lt=1)
-    routing: Literal["uniform"] = "uniform"
+    routing: Names = ("uniform",)
     max_rounds: int = Field(default=200, ge=5)
     max_seconds: float = Field(default=60.0, gt=0)
+
+    @field_validator("routing")
+    @classmethod
+    def _known_routing(cls, routing: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [each for each in routing if not _ROUTING.fullmatch(each)]:
+            allowed = "uniform, zipf, zipf:EXPONENT, recorded:FILE.npy, or a list of these"
+            raise ValueError(f"{brief(unknown[0], 60)!r} is no routing; allowed: {allowed}")
+        return routing
 
 
 class Verify(_Section):

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import WorkFailure
 from workbench.search.strategy import Known
@@ -23,6 +24,8 @@ BATCH = 24
 FINALISTS = 4
 # Re-timings of the finalists, each in a fresh process: a win that one process shows may be that process's.
 SESSIONS = 2
+# Configs closer than this tie, whatever their intervals.
+MARGIN = 0.01
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -47,7 +50,12 @@ class Timing(Protocol):
     """Times configs of one problem against a baseline."""
 
     def time(
-        self, problem: Problem, configs: Mapping[str, Config], baseline: Config, settings: MeasureSettings
+        self,
+        problem: Problem,
+        configs: Mapping[str, Config],
+        baseline: Config,
+        settings: MeasureSettings,
+        distribution: RoutingDistribution,
     ) -> BatchResult | WorkFailure:
         """One batch, in whatever process timed the last one.
 
@@ -56,6 +64,7 @@ class Timing(Protocol):
             configs: by name, the baseline not among them, in the order in which they are set up.
             baseline: what they are compared with.
             settings: when to stop; its seed names this window.
+            distribution: how tokens spread over experts in the inputs.
         """
         ...
 
@@ -73,6 +82,7 @@ class TimedEvaluator:
         evidence: what the times are.
         default: the baseline's config.
         settings: when to stop measuring.
+        distributions: what inputs are drawn from; a config is ahead only where it is behind under none of them.
         record_samples: takes the raw rounds.
         workload: told of every trial.
     """
@@ -85,10 +95,12 @@ class TimedEvaluator:
         evidence: Evidence,
         default: Config,
         settings: MeasureSettings,
+        distributions: Sequence[RoutingDistribution],
         record_samples: Callable[[Rows], None],
         workload: Workload,
     ) -> None:
         self._front, self._timing, self._evidence = front, timing, evidence
+        self._distributions = distributions
         self._default, self._settings = default, settings
         self._record_samples, self._workload = record_samples, workload
 
@@ -170,11 +182,26 @@ class TimedEvaluator:
     def _time(
         self, trials: Sequence[Trial], baseline: Config, settings: MeasureSettings
     ) -> Final | WorkFailure:
+        found = []
+        for distribution in self._distributions:
+            timed = self._time_under(distribution, trials, baseline, settings)
+            if isinstance(timed, WorkFailure):
+                return timed
+            found.append(timed)
+        return found[0] if len(found) == 1 else under_all(found)
+
+    def _time_under(
+        self,
+        distribution: RoutingDistribution,
+        trials: Sequence[Trial],
+        baseline: Config,
+        settings: MeasureSettings,
+    ) -> Final | WorkFailure:
         configs = {trial.trial: dict(trial.config) for trial in trials if trial.config != baseline}
-        result = self._timing.time(trials[0].problem, configs, dict(baseline), settings)
+        result = self._timing.time(trials[0].problem, configs, dict(baseline), settings, distribution)
         if isinstance(result, WorkFailure):
             return result
-        self._record_samples([asdict(sample) for sample in result.samples])
+        self._record_samples([{**asdict(sample), "routing": distribution.label} for sample in result.samples])
         timed = (self._timed(trial, baseline, result) for trial in trials)
         return Final(tuple(timed), result.noise.floor)
 
@@ -201,12 +228,38 @@ class TimedEvaluator:
 
 def agreed(sessions: Sequence[Final]) -> Final:
     """What several re-timings of the same finalists agree on: geometric means, and hulls of their intervals."""
+    return _joined(sessions, _agreed)
+
+
+def under_all(batches: Sequence[Final]) -> Final:
+    """What batches of the same configs under several distributions say together.
+
+    Times and ratios are geometric means; a config that is behind the default by more than the margin under one
+    distribution gets an interval that reaches 1, so that it wins nothing.
+    """
+    return _joined(batches, _under_all)
+
+
+def _joined(parts: Sequence[Final], join: Callable[[Sequence[Trial]], Trial]) -> Final:
     by_trial: dict[str, list[Trial]] = {}
-    for session in sessions:
-        for trial in session.trials:
+    for part in parts:
+        for trial in part.trials:
             by_trial.setdefault(trial.trial, []).append(trial)
-    noise_floor = max(session.noise_floor for session in sessions)
-    return Final(tuple(_agreed(trials) for _, trials in sorted(by_trial.items())), noise_floor)
+    return Final(tuple(map(join, by_trial.values())), max(part.noise_floor for part in parts))
+
+
+def _under_all(trials: Sequence[Trial]) -> Trial:
+    joined = _agreed(trials)
+    intervals = [trial.ratio_ci for trial in trials if trial.ratio_ci is not None]
+    if not intervals:
+        return replace(joined, ci_us=_means([trial.ci_us for trial in trials if trial.ci_us is not None]))
+    low, high = _means(intervals)
+    behind = any(high > 1.0 + MARGIN for _, high in intervals)
+    return replace(
+        joined,
+        ci_us=_means([trial.ci_us for trial in trials if trial.ci_us is not None]),
+        ratio_ci=(low, max(high, 1.0) if behind else high),
+    )
 
 
 def _agreed(trials: Sequence[Trial]) -> Trial:
@@ -224,10 +277,14 @@ def _mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
+def _means(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return _mean([low for low, _ in intervals]), _mean([high for _, high in intervals])
+
+
 def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     if not intervals:
         return None
     return min(low for low, _ in intervals), max(high for _, high in intervals)
 
 
-__all__ = ["FINALISTS", "Front", "TimedEvaluator", "Timing", "agreed"]
+__all__ = ["FINALISTS", "MARGIN", "Front", "TimedEvaluator", "Timing", "agreed", "under_all"]

@@ -111,24 +111,18 @@ def _problem(logits: Tensor, top_k: int) -> dict[str, int | str]:
 
 
 def _encode(config: Config, logits: Tensor, top_k: int) -> list[int]:
-    """Checks and completes a config; as integers in the parameters' order, since operators take no mappings."""
+    """Checks and completes a config, as integers for the operator."""
     if not isinstance(config, Mapping):
         raise ValueError(f"config: must map names to values, got {config!r}")
     complete = ROUTING.complete(config)
     if reason := ROUTING.why_rejected({**_problem(logits, top_k), "tokens": logits.shape[0]}, complete):
         raise ValueError(f"config: {reason}")
-    values = ((parameter, complete[parameter.name]) for parameter in ROUTING.parameters)
-    return [int(value) if p.choices is None else p.choices.index(value) for p, value in values]
-
-
-def _decode(encoded: list[int]) -> Mapping[str, Value]:
-    numbers = zip(ROUTING.parameters, encoded, strict=True)
-    return {p.name: number if p.choices is None else p.choices[number] for p, number in numbers}
+    return ROUTING.encode(complete)
 
 
 def _config_for(logits: Tensor, top_k: int, encoded: list[int] | None) -> Mapping[str, Value]:
     if encoded is not None:
-        return _decode(encoded)
+        return ROUTING.decode(encoded)
     if not logits.is_cuda:
         return ROUTING.default_config
     return tuned.lookup(ROUTING, _problem(logits, top_k), logits.shape[0], logits.device)

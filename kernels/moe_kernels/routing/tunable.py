@@ -7,6 +7,7 @@ import triton
 
 from moe_kernels.routing.kernel import routing_kernel
 from moe_kernels.routing.reference import reference_routing
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import (
     DTYPES,
     Axis,
@@ -71,6 +72,12 @@ def _make_inputs(problem: Problem, device: torch.device) -> Tensors:
     shape = int(problem["tokens"]), int(problem["num_experts"])
     logits = torch.randn(shape, device=device).to(DTYPES[str(problem["dtype"])])
     return {"logits": logits, "per_expert_scale": torch.rand(shape[1], device=device) + 0.5}
+
+
+def _routed_inputs(problem: Problem, device: torch.device, distribution: RoutingDistribution) -> Tensors:
+    tokens, experts, top_k = (int(problem[axis]) for axis in ("tokens", "num_experts", "top_k"))
+    logits = distribution.draw_logits(tokens, experts, top_k, device).to(DTYPES[str(problem["dtype"])])
+    return {**_make_inputs(problem, device), "logits": logits}
 
 
 def _make_outputs(problem: Problem, device: torch.device) -> Tensors:
@@ -155,6 +162,7 @@ ROUTING = TunableKernel(
     ),
     kernels=(routing_kernel,),
     make_inputs=_make_inputs,
+    routed_inputs=_routed_inputs,
     make_outputs=_make_outputs,
     launches=_launches,
     reference=_reference,

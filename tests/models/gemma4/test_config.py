@@ -271,7 +271,10 @@ def test_wrong_rope_is_named_with_its_layers(change, message):
         (None, "config: must be a mapping, got NoneType"),
         ({"text_config": "gemma"}, "text_config: must be a mapping, got str"),
         ({}, "num_hidden_layers: missing"),
-        (HfTextConfig().to_dict(), "num_experts: must be an integer of at least 1, got None"),
+        (
+            HfTextConfig(enable_moe_block=True).to_dict(),
+            "num_experts: must be an integer of at least 1, got None",
+        ),
     ],
 )
 def test_what_is_no_config_of_such_a_model_is_refused(config, message):

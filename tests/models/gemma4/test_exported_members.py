@@ -6,11 +6,11 @@ import sys
 import workbench.models.gemma4
 
 
-def test_every_public_class_is_exported():
+def test_every_public_class_and_function_is_exported():
     public = {
         name
         for name, member in vars(workbench.models.gemma4).items()
-        if isinstance(member, type) and not name.startswith("_")
+        if callable(member) and not name.startswith("_")
     }
     assert public == set(workbench.models.gemma4.__all__)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call, grad, vmap
 
-from workbench.models.gemma4 import Gemma4Config, Gemma4Experts, Gemma4MoE
+from workbench.models.gemma4 import Gemma4Config, Gemma4Experts, Gemma4MoE, experts
 
 TINY = Gemma4Config.preset("tiny")
 seeds = st.integers(0, 2**32 - 1)
@@ -53,6 +53,21 @@ def test_each_token_gets_the_weighted_sum_of_its_experts(
     tolerance = 1e-4 if dtype is torch.float32 else 6e-2
     expected = token_by_token(experts, hidden, weights, ids)
     torch.testing.assert_close(out.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tokens", [0, 1, 7])
+def test_gathered_experts_give_what_the_loop_over_experts_gives(tokens, dtype, monkeypatch):
+    torch.manual_seed(0)
+    module = Gemma4Experts(TINY, dtype=dtype)
+    hidden = torch.randn(tokens, TINY.hidden_size, dtype=dtype)
+    weights, ids = torch.randn(tokens, TINY.num_experts).topk(TINY.top_k_experts)
+    results = []
+    for elements in (0, 2**40):
+        monkeypatch.setattr(experts, "GATHERED_ELEMENTS", elements)
+        results.append(module(hidden, weights, ids))
+    tolerance = 1e-5 if dtype is torch.float32 else 3e-2
+    torch.testing.assert_close(*results, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

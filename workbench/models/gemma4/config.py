@@ -1,9 +1,9 @@
-"""The dimensions and options of a Gemma 4 mixture-of-experts text model."""
+"""The dimensions and options of a Gemma 4 text model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from moe_kernels.activation import Activation
@@ -26,10 +26,8 @@ _POSITIVE = (
     "global_head_dim",
     "sliding_window",
     "max_position_embeddings",
-    "num_experts",
-    "top_k_experts",
-    "moe_intermediate_size",
 )
+_EXPERT_SIZES = ("num_experts", "top_k_experts", "moe_intermediate_size")
 _COUNTS = ("hidden_size_per_layer_input", "num_kv_shared_layers")
 _FLAGS = (
     "attention_k_eq_v",
@@ -37,6 +35,7 @@ _FLAGS = (
     "tie_word_embeddings",
     "use_double_wide_mlp",
     "router_logits_fp32",
+    "enable_moe_block",
 )
 
 
@@ -66,7 +65,7 @@ class RopeParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gemma4Config:
-    """A Gemma 4 text model with experts; names as in Hugging Face's `config.json` where it has one.
+    """A Gemma 4 text model; names as in Hugging Face's `config.json` where it has one.
 
     Attributes:
         vocab_size: V, tokens in the vocabulary.
@@ -84,9 +83,9 @@ class Gemma4Config:
         sliding_rope: rotary embedding of sliding layers.
         full_rope: rotary embedding of full layers.
         max_position_embeddings: longest sequence in tokens.
-        num_experts: E, experts of a layer.
-        top_k_experts: K, experts of a token.
-        moe_intermediate_size: I, width of an expert.
+        num_experts: E, experts of a layer; 0 in a dense model that names none.
+        top_k_experts: K, experts of a token; likewise.
+        moe_intermediate_size: I, width of an expert; likewise.
         hidden_activation: of the dense MLP and the experts, a gated one.
         rms_norm_eps: added to the mean square in every norm.
         final_logit_softcapping: c in `c * tanh(logits / c)`, or None for plain logits.
@@ -96,6 +95,8 @@ class Gemma4Config:
         num_kv_shared_layers: last layers that read the keys and values of earlier ones.
         use_double_wide_mlp: those layers have a dense MLP of twice the width.
         router_logits_fp32: routers keep logits in fp32 (vLLM), not in the model's dtype (transformers).
+        enable_moe_block: each layer has experts beside its dense MLP; False makes the model dense.
+        full_num_hidden_layers: layers before `with_layers` cut the model, or None where it did not.
 
     Raises:
         ValueError: names the field that is impossible and what is allowed.
@@ -128,15 +129,14 @@ class Gemma4Config:
     num_kv_shared_layers: int = 0
     use_double_wide_mlp: bool = False
     router_logits_fp32: bool = False
+    enable_moe_block: bool = True
+    full_num_hidden_layers: int | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
         self._check_layers()
         self._check_heads()
-        if self.top_k_experts > self.num_experts:
-            raise ValueError(
-                f"top_k_experts: must be 1 to num_experts ({self.num_experts}), got {self.top_k_experts}"
-            )
+        self._check_experts()
         gated = [activation for activation in Activation if activation.is_gated]
         if not isinstance(self.hidden_activation, Activation) or self.hidden_activation not in gated:
             allowed = f"an Activation of {', '.join(gated)}"
@@ -152,8 +152,10 @@ class Gemma4Config:
         Raises:
             ValueError: lists the presets.
         """
-        check_choice("preset", name, tuple(_PRESETS))
-        return cls(**_PRESETS[name])
+        from workbench.models.gemma4.presets import PRESETS
+
+        check_choice("preset", name, tuple(PRESETS))
+        return cls(**PRESETS[name])
 
     @classmethod
     def from_hf(cls, config: Mapping[str, Any], *, router_logits_fp32: bool = False) -> Gemma4Config:
@@ -174,6 +176,46 @@ class Gemma4Config:
 
         return cls(**read_fields(config), router_logits_fp32=router_logits_fp32)
 
+    def heads_of(self, layer_type: LayerType) -> tuple[int, int]:
+        """The width of a head and the number of key and value heads in layers of this type."""
+        if layer_type == "full_attention":
+            return self.global_head_dim, self.num_global_key_value_heads
+        return self.head_dim, self.num_key_value_heads
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the model has fewer layers than the one that it was cut from."""
+        return self.full_num_hidden_layers is not None
+
+    @property
+    def depth(self) -> str:
+        """The depth in words, for every figure that a cut model gives: `30 layers` or `6 of 30 layers`."""
+        of = f" of {self.full_num_hidden_layers}" if self.is_cut else ""
+        return f"{self.num_hidden_layers}{of} layers"
+
+    def with_layers(self, num_layers: int) -> Gemma4Config:
+        """The first layers of this model, in the same pattern; `is_cut` and `depth` say so.
+
+        Args:
+            num_layers: layers to keep, 1 to `num_hidden_layers`; all of them gives this config itself.
+
+        Raises:
+            ValueError: `num_layers` is out of range.
+        """
+        check_integer("layers", num_layers, at_least=1)
+        if num_layers > self.num_hidden_layers:
+            raise ValueError(
+                f"layers: must be 1 to num_hidden_layers ({self.num_hidden_layers}), got {num_layers}"
+            )
+        if num_layers == self.num_hidden_layers:
+            return self
+        return replace(
+            self,
+            num_hidden_layers=num_layers,
+            layer_types=self.layer_types[:num_layers],
+            full_num_hidden_layers=self.full_num_hidden_layers or self.num_hidden_layers,
+        )
+
     def _check_types(self) -> None:
         for name in _POSITIVE:
             check_integer(name, getattr(self, name), at_least=1)
@@ -185,8 +227,17 @@ class Gemma4Config:
         if self.final_logit_softcapping is not None:
             check_positive_number("final_logit_softcapping", self.final_logit_softcapping)
 
+    def _check_experts(self) -> None:
+        for name in _EXPERT_SIZES:
+            check_integer(name, getattr(self, name), at_least=int(self.enable_moe_block))
+        if self.top_k_experts > self.num_experts:
+            raise ValueError(
+                f"top_k_experts: must be 1 to num_experts ({self.num_experts}), got {self.top_k_experts}"
+            )
+
     def _check_layers(self) -> None:
-        check_layer_types(self.layer_types, self.num_hidden_layers)
+        # What a cut leaves may end with any layer.
+        check_layer_types(self.layer_types, self.num_hidden_layers, ends_full=not self.is_cut)
         if self.num_kv_shared_layers >= self.num_hidden_layers:
             raise ValueError(
                 f"num_kv_shared_layers: must be below num_hidden_layers ({self.num_hidden_layers}), "
@@ -205,64 +256,14 @@ class Gemma4Config:
                 raise ValueError(f"{name}: must be even for rotary embeddings, got {getattr(self, name)}")
 
 
-def check_layer_types(layer_types: Any, num_hidden_layers: int) -> None:
+def check_layer_types(layer_types: Any, num_hidden_layers: int, *, ends_full: bool = True) -> None:
     """Raises ValueError unless these are the attention types of that many layers, the last one full."""
     if not isinstance(layer_types, (list, tuple)) or len(layer_types) != num_hidden_layers:
         allowed = f"a list of num_hidden_layers ({num_hidden_layers}) items"
         raise ValueError(f"layer_types: must be {allowed}, got {layer_types!r}")
     for layer, layer_type in enumerate(layer_types):
         check_choice(f"layer_types[{layer}]", layer_type, LAYER_TYPES)
-    if layer_types[-1] != "full_attention":
+    if ends_full and layer_types[-1] != "full_attention":
         raise ValueError(
             f"layer_types[{num_hidden_layers - 1}]: must be full_attention, got {layer_types[-1]}"
         )
-
-
-_ATTENTION_PATTERN: tuple[LayerType, ...] = ("sliding_attention",) * 5 + ("full_attention",)
-_COMMON: Mapping[str, Any] = {
-    "attention_k_eq_v": True,
-    "sliding_rope": RopeParameters(rope_type="default", rope_theta=1e4),
-    "full_rope": RopeParameters(rope_type="proportional", rope_theta=1e6, partial_rotary_factor=0.25),
-    "hidden_activation": Activation.gelu_tanh,
-    "rms_norm_eps": 1e-6,
-    "final_logit_softcapping": 30.0,
-    "tie_word_embeddings": True,
-}
-_PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "26b-a4b": {
-        **_COMMON,
-        "vocab_size": 262_144,
-        "hidden_size": 2816,
-        "intermediate_size": 2112,
-        "num_hidden_layers": 30,
-        "layer_types": _ATTENTION_PATTERN * 5,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "num_global_key_value_heads": 2,
-        "head_dim": 256,
-        "global_head_dim": 512,
-        "sliding_window": 1024,
-        "max_position_embeddings": 262_144,
-        "num_experts": 128,
-        "top_k_experts": 8,
-        "moe_intermediate_size": 704,
-    },
-    "tiny": {
-        **_COMMON,
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 6,
-        "layer_types": _ATTENTION_PATTERN,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "num_global_key_value_heads": 1,
-        "head_dim": 16,
-        "global_head_dim": 32,
-        "sliding_window": 16,
-        "max_position_embeddings": 512,
-        "num_experts": 16,
-        "top_k_experts": 4,
-        "moe_intermediate_size": 32,
-    },
-}

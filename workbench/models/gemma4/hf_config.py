@@ -20,12 +20,10 @@ _REQUIRED = (
     "attention_k_eq_v",
     "sliding_window",
     "max_position_embeddings",
-    "num_experts",
-    "top_k_experts",
-    "moe_intermediate_size",
     "rms_norm_eps",
     "final_logit_softcapping",
 )
+_EXPERT_FIELDS = ("num_experts", "top_k_experts", "moe_intermediate_size")
 # Features that a config which does not name them does not use.
 _OFF_UNLESS_NAMED = (
     "attention_bias",
@@ -54,6 +52,7 @@ def read_fields(config: Fields) -> dict[str, Any]:
     return {
         **{name: _require(text, name) for name in _REQUIRED},
         **{name: text[name] for name in _OFF_UNLESS_NAMED if name in text},
+        **_read_experts(text),
         **_read_heads(text),
         **_read_ropes(text),
         "layer_types": tuple(layer_types),
@@ -96,6 +95,16 @@ def _read_rope(ropes: Fields, layer_type: str) -> RopeParameters:
         return RopeParameters(**required, **options)
     except ValueError as error:
         raise ValueError(f"{section}{error}") from None
+
+
+def _read_experts(text: Fields) -> dict[str, Any]:
+    """The experts' sizes; a dense model, which says that it is one, may leave them out or have None."""
+    enabled = text.get("enable_moe_block", True)
+    check_boolean("enable_moe_block", enabled)
+    if enabled:
+        return {name: _require(text, name) for name in _EXPERT_FIELDS}
+    sizes = {name: text.get(name) for name in _EXPERT_FIELDS}
+    return {"enable_moe_block": False, **{name: 0 if size is None else size for name, size in sizes.items()}}
 
 
 def _read_heads(text: Fields) -> dict[str, int]:

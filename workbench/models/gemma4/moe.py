@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from moe_kernels.experts.backend import Backend
 from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.norm import Gemma4RMSNorm
@@ -21,6 +22,7 @@ class Gemma4MoE(nn.Module):
     Args:
         config: the model.
         routing: as in `Gemma4Router`.
+        backend: as in `Gemma4Experts`.
         device: where the parameters live.
         dtype: of the parameters; None takes torch's default.
     """
@@ -30,13 +32,14 @@ class Gemma4MoE(nn.Module):
         config: Gemma4Config,
         *,
         routing: Routing = "fused",
+        backend: Backend = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         size, eps = config.hidden_size, config.rms_norm_eps
         self.router = Gemma4Router(config, routing=routing, device=device, dtype=dtype)
-        self.experts = Gemma4Experts(config, device=device, dtype=dtype)
+        self.experts = Gemma4Experts(config, backend=backend, device=device, dtype=dtype)
         self.pre_feedforward_layernorm_2 = Gemma4RMSNorm(size, eps, device=device, dtype=dtype)
         self.post_feedforward_layernorm_2 = Gemma4RMSNorm(size, eps, device=device, dtype=dtype)
 

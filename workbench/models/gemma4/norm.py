@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from workbench.models.gemma4.direct import DirectModule
 
 
 def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
@@ -19,14 +24,25 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     Returns:
         [..., H] in the dtype of `hidden`.
     """
-    wide = hidden.float()
-    normed = wide * (wide.square().mean(dim=-1, keepdim=True) + eps).pow(-0.5)
+    if not hidden.is_cpu:
+        return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
+    # On a CPU torch's own is a dozen operations, and each scalar among them costs more than a small tensor.
+    wide = hidden if (plain := hidden.dtype is torch.float32) else hidden.float()
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    mean_square = torch.addcmul(_as_tensor(eps), length, length, value=1 / hidden.shape[-1])
+    normed = wide * mean_square.rsqrt()
     if weight is not None:
-        normed = normed * weight.float()
-    return normed.to(hidden.dtype)
+        normed = normed * (weight if weight.dtype is torch.float32 else weight.float())
+    return normed if plain else normed.to(hidden.dtype)
 
 
-class Gemma4RMSNorm(nn.Module):
+@cache
+def _as_tensor(eps: float) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.tensor(eps)
+
+
+class Gemma4RMSNorm(DirectModule):
     """RMS normalisation with a learned weight.
 
     Args:

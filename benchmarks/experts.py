@@ -1,0 +1,303 @@
+"""Times the experts of T tokens, and the whole MoE block, on the CUDA GPU at hand, beside torch and the engines.
+
+    python benchmarks/experts.py [--tokens 1 8 64] [--dtype bf16] [--arms auto split] [--layers 30] [--json FILE]
+
+Every arm is checked against the reference first; an arm that is wrong or not installed gets no time. The arms of one
+problem are then measured together as `workbench sweep` measures: CUDA graphs of many calls in interleaved shuffled
+rounds. The calls of a graph rotate over the weights of as many layers as memory takes, 30 as in Gemma 4 26B-A4B where
+it takes them, so weights come from memory as in decode; tokens and routing are hot in cache.
+
+`copy` is the share of the copy bandwidth measured here that the bytes which must move make: each expert in use read
+once, tokens read and written once. `roof` is the share of the roofline bound: the longer of those bytes at that
+bandwidth and the operations at the rate measured on a large dense product. `block` is router norm, projection, routing
+and experts, its share that of the experts' bytes alone. Exit code 1 where an arm is wrong, 2 without a CUDA GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from experts_arms import ARMS, Run
+
+from moe_kernels.experts import EXPERTS
+from moe_kernels.tunable import Problem, Tensors
+from workbench.models.gemma4 import Gemma4Config, Gemma4MoE
+from workbench.report.table import Column, Table, print_table
+from workbench.sweep.clocks import ClockReader, open_clocks
+from workbench.sweep.gpu_timer import GpuTimers, RotatingInputs, rotate
+from workbench.sweep.measure import DEFAULT, BatchResult, MeasureSettings, TimedConfig, Timer, measure_batch
+from workbench.sweep.statistics import bootstrap_median
+from workbench.sweep.verify import draw_inputs
+
+TOKENS = (1, 2, 3, 4, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+LAYERS = 30
+MEMORY_SHARE = 0.7
+COPIED_BYTES = 2**30
+DENSE_SIZE = 8192
+BASELINE, BLOCK = "grouped-default", "block"
+SETTINGS = MeasureSettings(slower_margin=None, max_seconds=30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the GPU at hand was measured to do: bytes a second of a copy, operations a second of a dense product."""
+
+    copy_bytes_per_s: float
+    flops_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmResult:
+    """One arm on one problem: why it was not timed, or its time in microseconds (median, low, high) and shares."""
+
+    wrong: str | None = None
+    absent: str | None = None
+    time_us: tuple[float, float, float] | None = None
+    copy_share: float | None = None
+    roofline_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemResult:
+    """All arms on one problem."""
+
+    problem: Problem
+    layers: int
+    experts_in_use: int
+    bytes_moved: int
+    arms: Mapping[str, ArmResult]
+    noise_floor: float
+    samples: tuple[Any, ...] = ()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    if not torch.cuda.is_available():
+        print(
+            "error: no CUDA GPU: torch sees none, and this benchmark times nothing without one",
+            file=sys.stderr,
+        )
+        return 2
+    if arguments.json and not arguments.json.parent.is_dir():
+        print(f"error: {arguments.json}: its folder does not exist", file=sys.stderr)
+        return 2
+    timers, results = GpuTimers(), []
+    machine, clocks = measure_machine(timers), open_clocks(timers.device)
+    for tokens in arguments.tokens:
+        print(f"timing {tokens} tokens", file=sys.stderr, flush=True)
+        results.append(run_problem(timers, clocks, machine, tokens, arguments))
+    print_table(render(results, machine, arguments))
+    if arguments.json:
+        write_json(arguments.json, results, machine)
+    return int(any(arm.wrong for result in results for arm in result.arms.values()))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, metavar="T")
+    parser.add_argument("--dtype", default="bf16", choices=("bf16", "fp16"))
+    parser.add_argument("--arms", nargs="+", default=(*ARMS, BLOCK), choices=(*ARMS, BLOCK), metavar="ARM")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="layers whose weights take turns")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes times, shares and raw rounds")
+    arguments = parser.parse_args()
+    if min(arguments.tokens) < 1 or arguments.layers < 1:
+        parser.error("--tokens and --layers: must be at least 1")
+    return arguments
+
+
+def measure_machine(timers: GpuTimers) -> Machine:
+    source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=timers.device)
+    target = torch.empty_like(source)
+    square = torch.randn(DENSE_SIZE, DENSE_SIZE, dtype=torch.bfloat16, device=timers.device)
+    product = torch.empty_like(square)
+    copy_us = best(timers.of_call(lambda call: target.copy_(source)))
+    dense_us = best(timers.of_call(lambda call: torch.mm(square, square, out=product)))
+    return Machine(
+        copy_bytes_per_s=2 * COPIED_BYTES / copy_us * 1e6, flops_per_s=2 * DENSE_SIZE**3 / dense_us * 1e6
+    )
+
+
+def best(timer: Timer, samples: int = 20) -> float:
+    return min(timer.sample() for _ in range(samples))
+
+
+def run_problem(
+    timers: GpuTimers, clocks: ClockReader, machine: Machine, tokens: int, arguments: argparse.Namespace
+) -> ProblemResult:
+    model = Gemma4Config.preset("26b-a4b")
+    problem: Problem = {
+        "num_experts": model.num_experts,
+        "top_k": model.top_k_experts,
+        "hidden_size": model.hidden_size,
+        "intermediate_size": model.moe_intermediate_size,
+        "dtype": arguments.dtype,
+        "tokens": tokens,
+    }
+    inputs = rotated(timers, problem, arguments.layers)
+    runs, arms = check_arms(inputs[0], problem, {BASELINE, *arguments.arms} - {BLOCK})
+    calls = {name: partial(lambda run, call: run(inputs[call]), run) for name, run in runs.items()}
+    if BLOCK in arguments.arms:
+        calls[BLOCK] = block_call(model, inputs)
+    if BASELINE not in calls:
+        raise SystemExit(f"error: {BASELINE} is wrong: {arms[BASELINE].wrong}")
+    timed = [TimedConfig(name, timers.of_call(call)) for name, call in calls.items() if name != BASELINE]
+    result = measure_batch(
+        timed,
+        default=timers.of_call(calls[BASELINE]),
+        default_again=timers.of_call(calls[BASELINE]),
+        settings=SETTINGS,
+        clocks=clocks,
+    )
+    in_use = inputs[0]["ids"].unique().numel()
+    moved = bytes_moved(inputs[0], in_use)
+    bound_us = 1e6 * max(
+        moved / machine.copy_bytes_per_s, EXPERTS.traffic(problem).flops / machine.flops_per_s
+    )
+    copy_us = 1e6 * moved / machine.copy_bytes_per_s
+    return ProblemResult(
+        problem=problem,
+        layers=len(inputs.copies),
+        experts_in_use=in_use,
+        bytes_moved=moved,
+        arms=arms | {name: timed_arm(result, name, copy_us, bound_us) for name in calls},
+        noise_floor=result.noise.floor,
+        samples=result.samples,
+    )
+
+
+def rotated(timers: GpuTimers, problem: Problem, layers: int) -> RotatingInputs:
+    """One set of inputs for each layer, the weights in memory of their own."""
+    read = EXPERTS.traffic(problem).bytes_read
+    drawn = draw_inputs(EXPERTS, problem, seed=0, device=timers.device)
+    free, _ = torch.cuda.mem_get_info(timers.device)
+    stored = sum(drawn[name].nbytes for name in ("gate_up", "down"))
+    return rotate(
+        drawn,
+        EXPERTS.produced,
+        bytes_read=read,
+        wanted_bytes=layers * min(read, stored),
+        memory_bytes=int(free * MEMORY_SHARE),
+    )
+
+
+def check_arms(
+    inputs: Tensors, problem: Problem, names: set[str]
+) -> tuple[dict[str, Run], dict[str, ArmResult]]:
+    """The arms that are there and right, and what became of the others."""
+    expected, runs, others = EXPERTS.reference(inputs, problem), dict[str, Run](), dict[str, ArmResult]()
+    for name in (name for name in ARMS if name in names):
+        try:
+            run = ARMS[name](inputs)
+            wrong = EXPERTS.compare({"out": run(inputs)}, expected, problem)
+        except ImportError as error:
+            others[name] = ArmResult(absent=str(error))
+        except Exception as error:  # an engine of another version may fail in any way
+            others[name] = ArmResult(absent=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        else:
+            if wrong:
+                others[name] = ArmResult(wrong=wrong)
+            else:
+                runs[name] = run
+    return runs, others
+
+
+def block_call(model: Gemma4Config, inputs: RotatingInputs) -> Callable[[int], object]:
+    """The MoE block of each layer over the layer's weights, on one residual."""
+    blocks = [make_block(model, copy) for copy in inputs.copies]
+    residual = inputs[0]["hidden"]
+
+    def run(call: int) -> torch.Tensor:
+        with torch.no_grad():
+            out: torch.Tensor = blocks[call % len(blocks)](residual)
+        return out
+
+    return run
+
+
+def make_block(model: Gemma4Config, inputs: Tensors) -> Gemma4MoE:
+    hidden = inputs["hidden"]
+    block = Gemma4MoE(model, device="meta", dtype=hidden.dtype)
+    block.experts.gate_up_proj = torch.nn.Parameter(inputs["gate_up"], requires_grad=False)
+    block.experts.down_proj = torch.nn.Parameter(inputs["down"], requires_grad=False)
+    for module in (block.router, block.pre_feedforward_layernorm_2, block.post_feedforward_layernorm_2):
+        module.to_empty(device=hidden.device)
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, mean=float(parameter.dim() == 1), std=0.02)
+    return block
+
+
+def bytes_moved(inputs: Tensors, in_use: int) -> int:
+    per_expert = sum(inputs[name][0].nbytes for name in ("gate_up", "down"))
+    routing = inputs["weights"].nbytes + inputs["ids"].nbytes
+    return in_use * per_expert + 2 * inputs["hidden"].nbytes + routing
+
+
+def timed_arm(result: BatchResult, name: str, copy_us: float, bound_us: float) -> ArmResult:
+    sampled = DEFAULT if name == BASELINE else name
+    times = [sample.time_us for sample in result.samples if sample.name == sampled and sample.used]
+    estimate = bootstrap_median(times, seed=SETTINGS.seed, confidence=SETTINGS.confidence)
+    return ArmResult(
+        time_us=(estimate.median, estimate.low, estimate.high),
+        copy_share=copy_us / estimate.median,
+        roofline_share=bound_us / estimate.median,
+    )
+
+
+def render(results: Sequence[ProblemResult], machine: Machine, arguments: argparse.Namespace) -> Table:
+    names = [name for name in (*ARMS, BLOCK) if any(name in result.arms for result in results)]
+    notes = {
+        f"{name}: {arm.wrong or arm.absent}"
+        for result in results
+        for name, arm in result.arms.items()
+        if arm.wrong or arm.absent
+    }
+    rates = (
+        f"{machine.copy_bytes_per_s / 1e12:.2f} TB/s copied, {machine.flops_per_s / 1e12:.0f} TFLOP/s dense"
+    )
+    return Table(
+        title=f"experts of Gemma 4 26B-A4B, {arguments.dtype}, on {torch.cuda.get_device_name()}",
+        columns=tuple(
+            Column(heading, justify="right") for heading in ("tokens", "experts", "layers", *names)
+        ),
+        rows=tuple(cells(result, names) for result in results),
+        notes=(f"microseconds, share of copy, share of roofline; measured here: {rates}", *sorted(notes)),
+    )
+
+
+def cells(result: ProblemResult, names: Sequence[str]) -> tuple[str, ...]:
+    counts = (result.problem["tokens"], result.experts_in_use, result.layers)
+    return (*map(str, counts), *(arm_cell(result.arms.get(name)) for name in names))
+
+
+def arm_cell(arm: ArmResult | None) -> str:
+    if arm is None or arm.time_us is None:
+        return "wrong" if arm and arm.wrong else "-"
+    return f"{arm.time_us[0]:.1f} {arm.copy_share:.0%} {arm.roofline_share:.0%}"
+
+
+def write_json(path: Path, results: Sequence[ProblemResult], machine: Machine) -> None:
+    import triton
+
+    content = {
+        "schema": "workbench.bench-experts/1",
+        "evidence": "measured",
+        "device_name": torch.cuda.get_device_name(),
+        "versions": {"torch": torch.__version__, "triton": triton.__version__},
+        "machine": dataclasses.asdict(machine),
+        "settings": dataclasses.asdict(SETTINGS),
+        "results": [dataclasses.asdict(result) for result in results],
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Which of the ways through the experts a call takes, and why.
+
+The crossover from `decode` to `grouped` by token count is a tunable of its own, `experts_backend`: swept like any
+other once the two have been, a row a token count, and looked up when a call runs. A row that says `auto`, or no row,
+leaves it to a rule: `decode` while there are no more slots (token times expert) than experts, since then an expert has
+one token on average and sorting them gains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from triton import knobs
+
+from moe_kernels import tuned
+from moe_kernels.experts import problem as experts_problem
+from moe_kernels.experts.align import Aligned
+from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
+from moe_kernels.experts.decode import EXPERTS_DECODE, DecodeWorkspace, decode_launches
+from moe_kernels.experts.grouped import EXPERTS, GroupedWorkspace, grouped_launches, grouped_outputs
+from moe_kernels.tunable import Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
+
+Backend = Literal["auto", "grouped", "decode", "torch"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+BACKEND_TUNABLES: Mapping[str, TunableKernel] = {"grouped": EXPERTS, "decode": EXPERTS_DECODE}
+Device = str | int | torch.device | None
+# Fixed when the kernels were decorated, so read once here too.
+_INTERPRETED = bool(knobs.runtime.interpret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendChoice:
+    """What a call runs on.
+
+    Attributes:
+        backend: `grouped`, `decode` or `torch`.
+        reason: why, in one line.
+        impossible: why each backend that cannot take the call cannot.
+    """
+
+    backend: str
+    reason: str
+    impossible: Mapping[str, str]
+
+
+def explain_backend(
+    problem: Problem, tokens: int, device: Device = None, *, backend: Backend = "auto"
+) -> BackendChoice:
+    """Says which backend `fused_experts` runs plain tensors on, and why; it decides by this function itself.
+
+    Args:
+        problem: the axes without tokens: num_experts, top_k, hidden_size, intermediate_size, dtype.
+        tokens: T.
+        device: as for `moe_kernels.tuned.lookup`: a slug, a device or its index; None means the current CUDA device.
+        backend: as for `fused_experts`.
+
+    Raises:
+        ValueError: there is no such backend, or it cannot take the call.
+    """
+    check_backend(backend)
+    obstacle = why_no_kernel(str(problem["dtype"]), device)
+    impossible = dict.fromkeys(BACKEND_TUNABLES, obstacle) if obstacle else {}
+    if backend in impossible:
+        raise ValueError(f"backend: {backend} {obstacle}; allowed here: auto, torch")
+    if backend != "auto":
+        chosen, reason = str(backend), "asked for"
+    elif obstacle:
+        chosen, reason = "torch", f"a kernel {obstacle}"
+    else:
+        chosen, reason = _crossover(problem, tokens, device)
+    return BackendChoice(backend=chosen, reason=reason, impossible=impossible)
+
+
+def check_backend(backend: str) -> None:
+    """Raises ValueError unless there is such a backend."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: must be one of {', '.join(BACKENDS)}, got {backend!r}")
+
+
+def why_no_kernel(dtype: str, device: Device) -> str | None:
+    """Says why no kernel can take tensors of this dtype on this device, or None."""
+    if dtype not in KERNEL_DTYPES:
+        return f"takes {' or '.join(KERNEL_DTYPES)}, got {dtype}"
+    if isinstance(device, torch.device) and device.type != "cuda" and not _interprets(device):
+        return f"takes CUDA tensors, got {device.type}"
+    return None
+
+
+def config_for(backend: str, problem: Problem, tokens: int, device: Device) -> Config:
+    """The tuned config of a backend, else its default."""
+    kernel = BACKEND_TUNABLES[backend]
+    if isinstance(device, torch.device) and device.type != "cuda":
+        return kernel.default_config
+    return tuned.lookup(kernel, problem, tokens, device)
+
+
+def _interprets(device: torch.device) -> bool:
+    return _INTERPRETED and device.type == "cpu"
+
+
+def _crossover(problem: Problem, tokens: int, device: Device) -> tuple[str, str]:
+    if not (isinstance(device, torch.device) and device.type != "cuda"):
+        found = str(tuned.lookup(EXPERTS_BACKEND, problem, tokens, device)["backend"])
+        if found != "auto":
+            return found, f"the tuned crossover says so for {tokens} tokens"
+    return _by_rule(tokens, int(problem["top_k"]), int(problem["num_experts"]))
+
+
+def _by_rule(tokens: int, top_k: int, num_experts: int) -> tuple[str, str]:
+    slots = tokens * top_k
+    if slots <= num_experts:
+        return "decode", f"no crossover is tuned, and {slots} slots are no more than {num_experts} experts"
+    return "grouped", f"no crossover is tuned, and {slots} slots are more than {num_experts} experts"
+
+
+def _resolve(problem: Problem, config: Config) -> str:
+    if config["backend"] != "auto":
+        return str(config["backend"])
+    return _by_rule(*(int(problem[axis]) for axis in ("tokens", "top_k", "num_experts")))[0]
+
+
+def launches_of(backend: str, call: ExpertsCall, out: Tensor, config: Config) -> tuple[KernelLaunch, ...]:
+    """The launches of a call on a backend that has kernels, over a workspace of their own."""
+    if backend == "grouped":
+        return grouped_launches(call, out, GroupedWorkspace.empty(call, config), config)
+    return decode_launches(call, out, DecodeWorkspace.empty(call, config), config)
+
+
+def _launches(
+    inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
+) -> tuple[KernelLaunch, ...]:
+    """A backend with its own tuned config; the default one where the GPU is not there."""
+    call, backend = experts_problem.call_of(inputs), _resolve(problem, config)
+    own = config_for(backend, call.problem, call.num_tokens, call.hidden.device)
+    inner, scratch = outputs["inner"], outputs["scratch"]
+    if backend == "decode":
+        partials = scratch[: call.num_slots * call.hidden_size].view(call.num_slots, -1)
+        return decode_launches(call, outputs["out"], DecodeWorkspace(inner, partials), own)
+    aligned = Aligned(*(outputs[name] for name in Aligned._fields))
+    return grouped_launches(call, outputs["out"], GroupedWorkspace(aligned, inner, scratch), own)
+
+
+def _interpreter_problem(problem: Problem, config: Config) -> Problem:
+    kernel = BACKEND_TUNABLES[_resolve(problem, config)]
+    assert kernel.interpreter_problem is not None
+    return kernel.interpreter_problem(problem, kernel.default_config)
+
+
+def _reject(problem: Problem, config: Config) -> str | None:
+    return experts_problem.why_no_problem(problem)
+
+
+EXPERTS_BACKEND = TunableKernel(
+    name="experts_backend",
+    axes=experts_problem.AXES,
+    parameters=(Parameter("backend", "auto", kind="categorical", choices=("auto", *BACKEND_TUNABLES)),),
+    kernels=tuple(dict.fromkeys((*EXPERTS.kernels, *EXPERTS_DECODE.kernels))),
+    make_inputs=experts_problem.make_inputs,
+    make_outputs=grouped_outputs,
+    launches=_launches,
+    reference=experts_problem.reference,
+    traffic=experts_problem.traffic,
+    produced=experts_problem.PRODUCED,
+    compare=experts_problem.compare,
+    reject=_reject,
+    interpreter_problem=_interpreter_problem,
+)

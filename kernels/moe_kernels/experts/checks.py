@@ -1,0 +1,63 @@
+"""What `fused_experts` refuses, with the argument's name and what is allowed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moe_kernels.activation import Activation
+from moe_kernels.experts.call import ExpertsCall
+
+DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+_ID_DTYPES = (torch.int32, torch.int64)
+
+
+def checked_call(
+    hidden: Tensor, gate_up: Tensor, down: Tensor, weights: Tensor, ids: Tensor, activation: Activation
+) -> ExpertsCall:
+    """Puts arguments together.
+
+    Raises:
+        ValueError: names the argument that is wrong and what is allowed.
+    """
+    _check_dimensions("hidden", hidden, "T", "H")
+    tokens, hidden_size = hidden.shape
+    _check_dimensions("down", down, "E", hidden_size, "I")
+    experts, _, inner = down.shape
+    rows = 2 * inner if activation.is_gated else inner
+    _check_dimensions("gate_up", gate_up, experts, rows, hidden_size, note=_rows_note(activation))
+    _check_dimensions("ids", ids, tokens, "K")
+    _check_dimensions("weights", weights, tokens, ids.shape[1])
+    _check_dtype("hidden", hidden, DTYPES)
+    for name, tensor in (("gate_up", gate_up), ("down", down)):
+        _check_dtype(name, tensor, (hidden.dtype,), " as hidden")
+    _check_dtype("weights", weights, DTYPES)
+    _check_dtype("ids", ids, _ID_DTYPES)
+    for name, tensor in (("gate_up", gate_up), ("down", down), ("weights", weights), ("ids", ids)):
+        if tensor.device != hidden.device:
+            raise ValueError(f"{name}: must be on {hidden.device} as hidden, got {tensor.device}")
+    return ExpertsCall(
+        hidden=hidden, gate_up=gate_up, down=down, weights=weights, ids=ids, activation=activation
+    )
+
+
+def _rows_note(activation: Activation) -> str:
+    kind = "gated, two rows" if activation.is_gated else "not gated, one row"
+    return f" ({activation.value} is {kind} for each of down's I)"
+
+
+def _check_dimensions(name: str, tensor: Tensor, *shape: int | str, note: str = "") -> None:
+    """A dimension given by a name is free."""
+    sizes = tensor.shape
+    fits = len(sizes) == len(shape) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(sizes, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name}: must have shape [{wanted}]{note}, got {list(sizes)}")
+
+
+def _check_dtype(name: str, tensor: Tensor, allowed: tuple[torch.dtype, ...], note: str = "") -> None:
+    if tensor.dtype not in allowed:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise ValueError(f"{name}: dtype must be {names}{note}, got {tensor.dtype}")

@@ -1,0 +1,9 @@
+"""The experts for few tokens: no sorting, each expert's weights read once."""
+
+from moe_kernels.experts.decode.tunable import (
+    EXPERTS_DECODE,
+    DecodeWorkspace,
+    decode_launches,
+)
+
+__all__ = ["EXPERTS_DECODE", "DecodeWorkspace", "decode_launches"]

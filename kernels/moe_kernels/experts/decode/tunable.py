@@ -1,0 +1,218 @@
+"""The kernels for few tokens as they describe themselves to sweeps, tests, benchmarks and the lookup."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from moe_kernels.experts import problem as experts_problem
+from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.decode.kernel import expert_matmul_kernel, token_down_kernel
+from moe_kernels.experts.kernel import sum_kernel
+from moe_kernels.experts.launches import activation_constexprs, matrix_arguments, sum_launch
+from moe_kernels.tunable import DTYPES, Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
+
+# Ids that a program looks at together: few enough for its registers, beside the slots that it picks among them.
+CHUNK = 128
+# Slots of one expert that are multiplied at a time: what a tensor core instruction takes.
+BLOCK_M = 16
+_LIMITS = {
+    "BLOCK_SIZE_N": (16, 256),
+    "BLOCK_SIZE_K": (16, 512),
+    "DOWN_BLOCK_SIZE_N": (4, 256),
+    "num_warps": (1, 16),
+}
+MAX_STAGES = 8
+# Narrower blocks of columns would leave a matrix instruction partly empty.
+LEAST_COLUMNS_BY_EXPERT = 16
+
+
+class DecodeWorkspace(NamedTuple):
+    """What the launches hand on to each other.
+
+    Attributes:
+        inner: [T*K, I], the activation's results.
+        partials: [T*K, H], each slot's weighted result; unused where the down projection goes by token.
+    """
+
+    inner: Tensor
+    partials: Tensor
+
+    @classmethod
+    def empty(cls, call: ExpertsCall, config: Config) -> DecodeWorkspace:
+        """Enough for a call under a complete config, uninitialised."""
+        rows = call.num_slots if config["down_by"] == "expert" else 0
+        return cls(
+            call.hidden.new_empty((call.num_slots, call.intermediate_size)),
+            call.hidden.new_empty((rows, call.hidden_size)),
+        )
+
+
+def decode_launches(
+    call: ExpertsCall, out: Tensor, workspace: DecodeWorkspace, config: Config
+) -> tuple[KernelLaunch, ...]:
+    """Describes the launches of one call: gate and up with the activation, then down.
+
+    By expert, the down projection reads each expert's weights once and a third launch sums; by token, two launches do.
+
+    Args:
+        call: bf16 or fp16, with at least one slot.
+        out: [T, H], contiguous, written.
+        workspace: see `DecodeWorkspace`.
+        config: every parameter of the tunable `experts_decode`.
+    """
+    weights, ids = call.contiguous_routing()
+    up = _expert_launch(
+        call,
+        (call.hidden, call.gate_up, workspace.inner),
+        (weights, ids),
+        config,
+        columns=int(config["BLOCK_SIZE_N"]),
+        epilogue="activate",
+    )
+    if config["down_by"] == "token":
+        return (up, _token_launch(call, workspace.inner, (weights, ids), out, config))
+    down = _expert_launch(
+        call,
+        (workspace.inner, call.down, workspace.partials),
+        (weights, ids),
+        config,
+        columns=int(config["DOWN_BLOCK_SIZE_N"]),
+        epilogue="weigh",
+    )
+    return (up, down, sum_launch(call, workspace.partials, ids, out))
+
+
+def _expert_launch(
+    call: ExpertsCall,
+    operands: tuple[Tensor, Tensor, Tensor],
+    routing: tuple[Tensor, Tensor],
+    config: Config,
+    *,
+    columns: int,
+    epilogue: str,
+) -> KernelLaunch:
+    size, depth = operands[1].shape[1:]
+    block_k = int(config["BLOCK_SIZE_K"])
+    return KernelLaunch(
+        kernel=expert_matmul_kernel,
+        grid=(min(call.num_slots, call.num_experts) * triton.cdiv(size, columns), 1, 1),
+        arguments={
+            **matrix_arguments(*operands),
+            "weights_ptr": routing[0],
+            "ids_ptr": routing[1],
+            "num_slots": call.num_slots,
+        },
+        constexprs={
+            **activation_constexprs(call),
+            "E": call.num_experts,
+            "SLOTS_PER_ROW": 1 if epilogue == "weigh" else call.top_k,
+            "EPILOGUE": epilogue,
+            "FORMAT": "plain",
+            "BY_SLOT": call.num_slots <= call.num_experts,
+            "CHUNK": min(CHUNK, max(16, triton.next_power_of_2(call.num_slots))),
+            "BLOCK_M": BLOCK_M,
+            "BLOCK_N": columns,
+            "BLOCK_K": block_k,
+            "EVEN_K": depth % block_k == 0,
+        },
+        options={
+            "num_warps": config["num_warps"],
+            "num_stages": config["num_stages"],
+            "enable_fp_fusion": True,
+        },
+    )
+
+
+def _token_launch(
+    call: ExpertsCall, inner: Tensor, routing: tuple[Tensor, Tensor], out: Tensor, config: Config
+) -> KernelLaunch:
+    arguments = matrix_arguments(inner, call.down, out)
+    columns = int(config["DOWN_BLOCK_SIZE_N"])
+    return KernelLaunch(
+        kernel=token_down_kernel,
+        grid=(call.num_tokens * triton.cdiv(call.hidden_size, columns), 1, 1),
+        arguments={
+            "inner_ptr": inner,
+            "down_ptr": call.down,
+            **{name: arguments[name] for name in _DOWN_ARGUMENTS},
+            "weights_ptr": routing[0],
+            "ids_ptr": routing[1],
+        },
+        constexprs={
+            "E": call.num_experts,
+            "TOP_K": call.top_k,
+            "FORMAT": "plain",
+            "BLOCK_N": columns,
+            "BLOCK_K": config["BLOCK_SIZE_K"],
+            "NUM_STAGES": config["num_stages"],
+        },
+        options={"num_warps": config["num_warps"], "enable_fp_fusion": True},
+    )
+
+
+_DOWN_ARGUMENTS = ("scale_ptr", "out_ptr", "N", "K", "stride_be", "stride_bn", "stride_bk")
+
+
+def _make_outputs(problem: Problem, device: torch.device) -> Tensors:
+    tokens, _, top_k, hidden_size, inner = experts_problem.sizes(problem)
+    dtype = DTYPES[str(problem["dtype"])]
+    shapes = {"out": (tokens, hidden_size), "inner": (tokens * top_k, inner)}
+    shapes["partials"] = (tokens * top_k, hidden_size)
+    return {name: torch.empty(shape, dtype=dtype, device=device) for name, shape in shapes.items()}
+
+
+def _launches(
+    inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
+) -> tuple[KernelLaunch, ...]:
+    workspace = DecodeWorkspace(outputs["inner"], outputs["partials"])
+    return decode_launches(experts_problem.call_of(inputs), outputs["out"], workspace, config)
+
+
+def _reject(problem: Problem, config: Config) -> str | None:
+    if reason := experts_problem.why_no_problem(problem):
+        return reason
+    if reason := experts_problem.why_no_power_of_two(config, _LIMITS):
+        return reason
+    if config["down_by"] == "expert" and int(config["DOWN_BLOCK_SIZE_N"]) < LEAST_COLUMNS_BY_EXPERT:
+        return f"DOWN_BLOCK_SIZE_N={config['DOWN_BLOCK_SIZE_N']} is less than 16 with down_by=expert"
+    if not 1 <= int(config["num_stages"]) <= MAX_STAGES:
+        return f"num_stages={config['num_stages']} is not 1 to {MAX_STAGES}"
+    return None
+
+
+def _interpreter_problem(problem: Problem, config: Config) -> Problem:
+    return experts_problem.interpreter_problem(
+        problem,
+        depth=int(config["BLOCK_SIZE_K"]),
+        up_columns=int(config["BLOCK_SIZE_N"]),
+        down_columns=int(config["DOWN_BLOCK_SIZE_N"]),
+    )
+
+
+EXPERTS_DECODE = TunableKernel(
+    name="experts_decode",
+    axes=experts_problem.AXES,
+    parameters=(
+        Parameter("BLOCK_SIZE_N", 32),
+        Parameter("DOWN_BLOCK_SIZE_N", 32),
+        Parameter("BLOCK_SIZE_K", 128),
+        # The split of the down projection: a program owns columns of one expert, or of one token and all its experts.
+        Parameter("down_by", "expert", kind="categorical", choices=("expert", "token")),
+        Parameter("num_warps", 4),
+        Parameter("num_stages", 4),
+    ),
+    kernels=(expert_matmul_kernel, token_down_kernel, sum_kernel),
+    make_inputs=experts_problem.make_inputs,
+    make_outputs=_make_outputs,
+    launches=_launches,
+    reference=experts_problem.reference,
+    traffic=experts_problem.traffic,
+    produced=experts_problem.PRODUCED,
+    compare=experts_problem.compare,
+    reject=_reject,
+    interpreter_problem=_interpreter_problem,
+)

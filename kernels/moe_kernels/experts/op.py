@@ -1,0 +1,199 @@
+"""`fused_experts`: the public function, and the torch operator behind it.
+
+The operator is opaque to torch.compile, has a fake implementation and an autograd formula, and picks backend and tuned
+config when it runs, so a compiled graph with dynamic token counts still takes the right ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moe_kernels.activation import Activation
+from moe_kernels.experts.backend import (
+    BACKEND_TUNABLES,
+    Backend,
+    check_backend,
+    config_for,
+    explain_backend,
+    launches_of,
+)
+from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
+from moe_kernels.experts.checks import checked_call
+from moe_kernels.experts.gradient import Gradients, experts_gradients
+from moe_kernels.experts.reference import reference_experts
+from moe_kernels.tunable import Config
+
+_PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
+
+
+def fused_experts(
+    hidden: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    weights: Tensor,
+    ids: Tensor,
+    *,
+    activation: Activation | str = "gelu_tanh",
+    config: Config | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Sums each token's K experts: `weight * down(act(gate(x)) * up(x))`.
+
+    bf16 and fp16 tensors on CUDA run Triton kernels that accumulate in fp32 and apply the routed weight in fp32, and so
+    do they on the CPU under TRITON_INTERPRET=1. The same input gives the same bits. fp32, other devices, tensor
+    subclasses and torch.func's transforms run plain torch operations, at one host synchronisation a call; so does the
+    backward pass. An id out of range marks an expert that lives elsewhere and adds nothing; an id that comes twice in a
+    row adds twice. Strides are free.
+
+    Args:
+        hidden: [T, H], bf16, fp16, fp32 or fp64, T >= 0.
+        gate_up: [E, 2I, H], the gate in the first I rows, or [E, I, H] with an ungated activation; dtype of `hidden`.
+        down: [E, H, I], dtype of `hidden`.
+        weights: [T, K], floating point; fp32 as routing gives them.
+        ids: [T, K], int32 or int64.
+        activation: an `Activation` or its name; `gelu_tanh` is Gemma 4's.
+        config: values for parameters of the backend, missing ones at their default; with `auto` they are those of the
+            grouped product. None takes the tuned config for this device and token count, else the default.
+        backend: `grouped` sorts tokens by expert, `decode` reads each expert's weights once for few tokens, `torch`
+            runs torch operations; `auto` picks one, as `explain_backend` says.
+
+    Returns:
+        [T, H] in the dtype of `hidden`.
+
+    Raises:
+        ValueError: names the argument that is wrong and what is allowed, or why the backend cannot take the call.
+    """
+    call = checked_call(hidden, gate_up, down, weights, ids, Activation.parse(activation))
+    check_backend(backend)
+    encoded = None if config is None else _encode(config, call, backend)
+    if _is_plain(call):
+        if backend in BACKEND_TUNABLES:
+            explain_backend(call.problem, call.num_tokens, hidden.device, backend=backend)
+        out: Tensor = _experts_op(*_tensors(call), str(call.activation), backend, encoded)
+        return out
+    if backend in BACKEND_TUNABLES:
+        raise ValueError(
+            f"backend: {backend} takes plain tensors outside torch.func's transforms; allowed here: auto, torch"
+        )
+    return reference_experts(call)
+
+
+def _is_plain(call: ExpertsCall) -> bool:
+    plain = all(type(tensor) in _PLAIN_TYPES for tensor in _tensors(call))
+    return plain and not torch._C._are_functorch_transforms_active()
+
+
+def _tensors(call: ExpertsCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return call.hidden, call.gate_up, call.down, call.weights, call.ids
+
+
+def _encode(config: Config, call: ExpertsCall, backend: str) -> list[int]:
+    """Checks and completes a config, as integers for the operator."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config: must map names to values, got {config!r}")
+    if backend == "torch":
+        raise ValueError("config: the backend torch has no parameters, only grouped and decode have")
+    kernel = BACKEND_TUNABLES[_backend_of_config(backend)]
+    complete = kernel.complete(config)
+    # A config is right or wrong in itself, on the torch path too.
+    problem = {**call.problem, "dtype": KERNEL_DTYPES[0], "tokens": call.num_tokens}
+    if reason := kernel.why_rejected(problem, complete):
+        raise ValueError(f"config: {reason}")
+    return kernel.encode(complete)
+
+
+def _backend_of_config(backend: str) -> str:
+    return "grouped" if backend == "auto" else backend
+
+
+torch.library.define(
+    "moe_kernels::fused_experts",
+    "(Tensor hidden, Tensor gate_up, Tensor down, Tensor weights, Tensor ids, str activation, str backend, "
+    "int[]? config=None) -> Tensor",
+)
+torch.library.define(
+    "moe_kernels::fused_experts_backward",
+    "(Tensor grad, Tensor hidden, Tensor gate_up, Tensor down, Tensor weights, Tensor ids, str activation, "
+    "bool of_projections) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+_experts_op: Any = torch.ops.moe_kernels.fused_experts.default
+_backward_op: Any = torch.ops.moe_kernels.fused_experts_backward.default
+
+
+def _call(tensors: tuple[Tensor, ...], activation: str) -> ExpertsCall:
+    hidden, gate_up, down, weights, ids = tensors
+    return ExpertsCall(
+        hidden=hidden,
+        gate_up=gate_up,
+        down=down,
+        weights=weights,
+        ids=ids,
+        activation=Activation(activation),
+    )
+
+
+@torch.library.impl("moe_kernels::fused_experts", ("cuda", "cpu"))
+def _run(
+    hidden: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    weights: Tensor,
+    ids: Tensor,
+    activation: str,
+    backend: str,
+    config: list[int] | None = None,
+) -> Tensor:
+    call = _call((hidden, gate_up, down, weights, ids), activation)
+    problem, tokens, device = call.problem, call.num_tokens, hidden.device
+    chosen = explain_backend(problem, tokens, device, backend=backend).backend  # type: ignore[arg-type]
+    if chosen == "torch" or call.is_empty:
+        return reference_experts(call)
+    if config is None:
+        complete = config_for(chosen, problem, tokens, device)
+    else:
+        chosen = _backend_of_config(backend)
+        complete = BACKEND_TUNABLES[chosen].decode(config)
+    out = torch.empty_like(hidden, memory_format=torch.contiguous_format)
+    with torch.cuda.device_of(hidden):  # type: ignore[no-untyped-call]
+        for launch in launches_of(chosen, call, out, complete):
+            launch.run()
+    return out
+
+
+@torch.library.register_fake("moe_kernels::fused_experts")  # type: ignore[untyped-decorator]
+def _fake(hidden: Tensor, *_arguments: Any) -> Tensor:
+    return torch.empty_like(hidden, memory_format=torch.contiguous_format)
+
+
+@torch.library.impl("moe_kernels::fused_experts_backward", ("cuda", "cpu"))
+def _run_backward(grad: Tensor, *arguments: Any) -> Gradients:
+    *tensors, activation, of_projections = arguments
+    return experts_gradients(_call(tuple(tensors), activation), grad, of_projections=of_projections)
+
+
+@torch.library.register_fake("moe_kernels::fused_experts_backward")  # type: ignore[untyped-decorator]
+def _fake_backward(grad: Tensor, *arguments: Any) -> Gradients:
+    hidden, gate_up, down, weights, _, _, of_projections = arguments
+    kept = down.shape[0] if of_projections else 0
+    shapes = (hidden.shape, (kept, *gate_up.shape[1:]), (kept, *down.shape[1:]))
+    grads = (hidden.new_empty(shape) for shape in shapes)
+    return (*grads, weights.new_empty(weights.shape))
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.activation, _, _ = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    of_projections = any(ctx.needs_input_grad[1:3])
+    hidden, gate_up, down, weights = _backward_op(grad, *ctx.saved_tensors, ctx.activation, of_projections)
+    projections = (gate_up, down) if of_projections else (None, None)
+    return hidden, *projections, weights, None, None, None, None
+
+
+torch.library.register_autograd("moe_kernels::fused_experts", _backward, setup_context=_save_for_backward)

@@ -1,0 +1,135 @@
+"""The workload file: how long prompts and answers are, how many run at once, and which arms are compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from workbench.errors import InputError
+from workbench.yaml_source import KeyPath, YamlSource, brief, read_yaml, suggestion, validate
+
+__all__ = ["ARMS", "LoadedWorkload", "Workload", "load_workload"]
+
+# What may stand for the routing and the experts of our decode model, the baseline first.
+ARMS: tuple[str, ...] = ("split", "fused", "tuned")
+# Positions that Gemma 4 26B-A4B was trained for (`max_position_embeddings` of its config).
+CACHE_TOKENS = 262_144
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, int | str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Workload(BaseModel):
+    """A workload file; see docs and `workloads/` for examples.
+
+    Attributes:
+        name: a plain word; results are named after it.
+        input_tokens: prompt length of every request.
+        output_tokens: tokens that every request is answered with; at least 2, as TPOT leaves out the first.
+        concurrency: requests that run at once (the batch), each value a load of its own.
+        arms: what is compared, of `split`, `fused` and `tuned`; the first is the baseline.
+        draft_tokens: tokens drafted a step by the assistant; 0 decodes without one.
+        repeats: how often each arm runs each load, interleaved with the others.
+        warm_up: runs of each arm before those, which are not counted.
+        cache_tokens: the most tokens of a sequence that the KV cache holds.
+        timeout_s: seconds after which a run is given up.
+        seed: of the prompts and of the order of arms.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: str
+    input_tokens: Count
+    output_tokens: Annotated[int, Field(ge=2)]
+    concurrency: Annotated[tuple[Count, ...], BeforeValidator(_listed)] = (1,)
+    arms: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ARMS
+    draft_tokens: int = Field(default=0, ge=0, le=64)
+    repeats: int = Field(default=5, ge=1, le=1000)
+    warm_up: int = Field(default=1, ge=0, le=100)
+    cache_tokens: Count = CACHE_TOKENS
+    timeout_s: float = Field(default=600.0, gt=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            allowed = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit; it is no path"
+            raise ValueError(f"{brief(name, 60)!r} is no name; allowed: {allowed}")
+        return name
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Tokens that the cache must hold for one request: prompt, answer, and what is drafted ahead of it."""
+        return self.input_tokens + self.output_tokens + self.draft_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWorkload:
+    """A workload file that has been read.
+
+    Attributes:
+        workload: what it says, with every default filled in.
+        source: the file.
+    """
+
+    workload: Workload
+    source: YamlSource
+
+
+def load_workload(path: str | Path) -> LoadedWorkload:
+    """Reads a workload file.
+
+    Raises:
+        InputError: names file, line and key, and says what is allowed.
+    """
+    source = read_yaml(Path(path))
+    workload = validate(Workload, source)
+    _check_list(source, workload.concurrency, "concurrency")
+    _check_list(source, workload.arms, "arms")
+    _check_arms(source, workload)
+    _check_cache(source, workload)
+    return LoadedWorkload(workload, source)
+
+
+def _check_list(source: YamlSource, values: tuple[Any, ...], key: str) -> None:
+    if not values:
+        raise source.error("is empty; at least one value is needed", (key,))
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise source.error(f"{value!r} is listed twice", _place(source, key, index))
+
+
+def _check_arms(source: YamlSource, workload: Workload) -> None:
+    for index, arm in enumerate(workload.arms):
+        if arm not in ARMS:
+            allowed = f"{suggestion(arm, ARMS)}; allowed: {', '.join(ARMS)}"
+            raise source.error(f"unknown arm {brief(arm, 60)!r}{allowed}", _place(source, "arms", index))
+
+
+def _check_cache(source: YamlSource, workload: Workload) -> None:
+    needed, held = workload.sequence_tokens, workload.cache_tokens
+    if needed > held:
+        parts = f"input_tokens + output_tokens + draft_tokens = {needed}"
+        raise _cache_error(source, f"{parts} tokens of a request, but the cache holds {held} (cache_tokens)")
+
+
+def _cache_error(source: YamlSource, message: str) -> InputError:
+    key = "cache_tokens" if "cache_tokens" in source.data else "input_tokens"
+    return source.error(message, (key,))
+
+
+def _place(source: YamlSource, key: str, index: int) -> KeyPath:
+    """The place of an item, or of the key where one value stands for a list of one."""
+    return (key, index) if (key, index) in source.lines else (key,)

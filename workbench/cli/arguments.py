@@ -1,0 +1,69 @@
+"""Arguments that several commands about results and engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def check_evidence(evidence: str | None) -> None:
+    """Refuses what is neither `measured` nor `modelled`.
+
+    Raises:
+        InputError: names the option.
+    """
+    from workbench.errors import InputError
+
+    if evidence not in (None, "measured", "modelled"):
+        raise InputError(f"must be measured or modelled, got {evidence!r}", key="--evidence")
+
+
+def results_paths(results: Path | None) -> tuple[Path, ...]:
+    """The folder of results that was named, else those that a lookup reads.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    from moe_kernels.tuned import results_folders
+    from workbench.errors import InputError
+
+    if results is None:
+        return tuple(folder.path for folder in results_folders())
+    if not results.is_dir():
+        raise InputError("is no folder", file=results)
+    return (results,)
+
+
+def filed_slug(device: str, folders: Sequence[Path]) -> str:
+    """The slug of a device: a name under which results are filed, else a name of the catalogue.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    from workbench.devices import find_device
+
+    # A device of the user's own is in no catalogue, but its results are filed.
+    filed = {path.name for folder in folders for path in folder.glob("*/") if path.is_dir()}
+    return device if device in filed else find_device(device).slug
+
+
+def parse_axes(text: str) -> dict[str, int | str]:
+    """Reads `E=128,H=2816`: axes of the experts by their names or short names, all or some of them.
+
+    Raises:
+        InputError: one is no axis, is given twice or has a value of the wrong type.
+    """
+    from workbench.errors import InputError
+    from workbench.integrations.problem import SHORT_NAMES, parse_value
+
+    axes = {**{short: name for name, short in SHORT_NAMES.items()}, **{name: name for name in SHORT_NAMES}}
+    spelled = ", ".join(f"{name} ({short})" for name, short in SHORT_NAMES.items())
+    problem: dict[str, int | str] = {}
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or name not in axes:
+            raise InputError(f"{item!r} is no axis=value; the axes are {spelled}", key="--problem")
+        if axes[name] in problem:
+            raise InputError(f"{axes[name]} is given twice", key="--problem")
+        problem[axes[name]] = parse_value(axes[name], value)
+    return problem

@@ -1,0 +1,40 @@
+"""The serving engines whose tables are written and read, one a module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from workbench._complaints import suggestion
+from workbench.errors import InputError
+from workbench.integrations.engines.engine import AXES, CONFIG_KEYS, LADDER, Config, Engine, TableName
+from workbench.integrations.engines.sglang import SGLang
+from workbench.integrations.engines.vllm import VLLM
+
+ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (VLLM(), SGLang())})
+
+
+def find_engine(name: str, key: str = "ENGINE") -> Engine:
+    """The engine of a name.
+
+    Raises:
+        InputError: there is none, under the argument's name `key`.
+    """
+    if name not in ENGINES:
+        allowed = ", ".join(ENGINES)
+        raise InputError(f"must be one of {allowed}, got {name!r}{suggestion(name, list(ENGINES))}", key=key)
+    return ENGINES[name]
+
+
+__all__ = [
+    "AXES",
+    "CONFIG_KEYS",
+    "ENGINES",
+    "LADDER",
+    "VLLM",
+    "Config",
+    "Engine",
+    "SGLang",
+    "TableName",
+    "find_engine",
+]

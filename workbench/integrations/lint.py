@@ -1,0 +1,110 @@
+"""What is wrong in engines' tables: every finding names the file, the key and what it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from workbench.integrations.engines import ENGINES, Engine, TableName
+from workbench.integrations.sources import RawTable
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or worth knowing.
+
+    Attributes:
+        severity: `error`: an engine breaks on it, cannot launch it or never reads it; `warning`: it is read, but
+            does what nobody wants; `note`: nothing is lost.
+        rule: a short name.
+        path: the file.
+        key: the key in it, dotted; empty for the file as a whole.
+        message: what is wrong and what it leads to.
+    """
+
+    severity: Severity
+    rule: str
+    path: PurePosixPath
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A table with what its rules need to know.
+
+    Attributes:
+        raw: as it was found.
+        name: what its name says.
+        engines: who may read it: the one it was found for, or both.
+        up: of a `_down` table, the table of the first GEMM beside it.
+    """
+
+    raw: RawTable
+    name: TableName
+    engines: tuple[Engine, ...]
+    up: RawTable | None
+
+    def finding(self, severity: Severity, rule: str, message: str, key: str = "") -> Finding:
+        """A finding in this table; a key may hold anything, and is shown in ASCII."""
+        return Finding(severity, rule, self.raw.path, ascii(key[:80])[1:-1], message)
+
+
+def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[Finding, ...]:
+    """Lints tables, file by file.
+
+    Args:
+        tables: as they were found.
+        engine: whose they are; None finds it out: below `triton_X_Y_Z` they are SGLang's, below vLLM's own package
+            vLLM's, elsewhere either may read them.
+    """
+    from workbench.integrations.lint_rows import ROW_RULES
+    from workbench.integrations.lint_tables import TABLE_RULES
+
+    by_path = {table.path: table for table in tables}
+    findings: list[Finding] = []
+    for raw in tables:
+        checked, problems = _check(raw, by_path, engine)
+        findings += problems
+        if checked is not None:
+            findings += [each for rule in (*TABLE_RULES, *ROW_RULES) for each in rule(checked)]
+    return (*_unreadable_folders(tables), *findings)
+
+
+def _check(
+    raw: RawTable, by_path: dict[PurePosixPath, RawTable], engine: str | None
+) -> tuple[Checked | None, list[Finding]]:
+    name = TableName.parse(raw.name)
+    if name is None:
+        return None, [Finding("error", "name", raw.path, "", "its name is none that an engine looks for")]
+    if name.backend:
+        what = f"is for the backend {name.backend}, not for Triton's kernel; its rows are not checked"
+        return None, [Finding("note", "backend", raw.path, "", what)]
+    if raw.problem or not isinstance(raw.content, dict):
+        what = raw.problem or "must be an object with a row a token count"
+        return None, [Finding("error", "json", raw.path, "", what)]
+    engines = (ENGINES[engine],) if engine else _readers(raw.path)
+    up = by_path.get(raw.path.with_name(raw.name.replace("_down.json", ".json"))) if name.down else None
+    return Checked(raw=raw, name=name, engines=engines, up=up), []
+
+
+def _readers(path: PurePosixPath) -> tuple[Engine, ...]:
+    if path.parent.name.startswith("triton_"):
+        return (ENGINES["sglang"],)
+    if path.parent.as_posix().endswith(f"vllm/{ENGINES['vllm'].package}"):
+        return (ENGINES["vllm"],)
+    return tuple(ENGINES.values())
+
+
+def _unreadable_folders(tables: Sequence[RawTable]) -> Iterator[Finding]:
+    """SGLang sorts its version folders as numbers, and raises where one is none."""
+    for folder in sorted({table.path.parent for table in tables}):
+        version = folder.name.removeprefix("triton_")
+        if version != folder.name and not all(part.isdecimal() for part in version.split("_")):
+            what = "SGLang reads what follows triton_ as numbers and raises when it looks for another version"
+            yield Finding("error", "folder", folder, "", what)

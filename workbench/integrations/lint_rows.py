@@ -1,0 +1,120 @@
+"""Rules about single rows: what a config may hold, and whether it can launch on its GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from moe_kernels.device_slug import device_slug
+from workbench.devices import catalogue
+from workbench.devices.device import Device
+from workbench.integrations.engines import CONFIG_KEYS
+from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS
+from workbench.integrations.lint import Checked, Finding, Severity
+from workbench.integrations.shared_memory import ELEMENT_BYTES, shared_memory_bytes
+
+MAX_WARPS = 32
+_TILES = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K")
+_REQUIRED = (*_TILES, "GROUP_SIZE_M")
+# What Triton takes where a row names neither; other than tiles, they need not be there.
+_OPTIONAL = {"num_warps": 4, "num_stages": 3}
+_INT4, _FP8 = "int4_w4a16", "fp8_w8a8"
+
+
+def _rows(table: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, row in table.raw.content.items():
+        if isinstance(row, dict):
+            yield key, row
+
+
+def _no_config(table: Checked) -> Iterator[Finding]:
+    dropped = {key for engine in table.engines for key in engine.top_keys}
+    for key, row in table.raw.content.items():
+        if not isinstance(row, dict) and key not in dropped:
+            yield table.finding("error", "row", "must be an object with a config", key)
+
+
+def _foreign_keys(table: Checked) -> Iterator[Finding]:
+    """A row goes into the launch as it is, so every key that the kernel does not have breaks it."""
+    nvidia = table.name.device.startswith("NVIDIA")
+    for key, row in _rows(table):
+        for name in row:
+            refusing = [engine.title for engine in table.engines if name not in engine.config_keys]
+            if name in FOREIGN_GPU_KEYS and nvidia:
+                refusing = ["Triton on an NVIDIA GPU"]
+            if refusing:
+                severity: Severity = "warning" if len(refusing) < len(table.engines) else "error"
+                what = f"is no key of a config for {' and '.join(refusing)}: the launch fails"
+                yield table.finding(severity, "foreign-key", what, f"{key}.{name}")
+
+
+def _missing_keys(table: Checked) -> Iterator[Finding]:
+    for key, row in _rows(table):
+        for name in _REQUIRED:
+            completed = table.name.dtype == _INT4 and name in _TILES[1:]
+            if name not in row and not completed:
+                yield table.finding("error", "missing-key", "is missing: the launch fails", f"{key}.{name}")
+        for name, value in _OPTIONAL.items():
+            if name not in row:
+                what = f"is missing: Triton takes {value}"
+                yield table.finding("note", "missing-key", what, f"{key}.{name}")
+
+
+def _values(table: Checked) -> Iterator[Finding]:
+    for key, row in _rows(table):
+        for name in CONFIG_KEYS:
+            if name in row and (reason := _why_wrong(name, row[name], table.name.dtype)):
+                got = str(row[name])[:40]
+                yield table.finding("error", "value", f"{reason}, got {got!r}", f"{key}.{name}")
+
+
+def _why_wrong(name: str, value: Any, dtype: str = _FP8) -> str | None:
+    if type(value) is not int:
+        return "must be an integer"
+    if value < 1:
+        return "must be positive"
+    # Both engines swap the operands of small FP8 tiles, and the other side of a matrix instruction may be 8.
+    least = 8 if name == "BLOCK_SIZE_M" and dtype == _FP8 else 16
+    if name in _TILES and (value < least or value & (value - 1)):
+        return f"must be a power of two from {least} on"
+    if name == "num_warps" and (value > MAX_WARPS or value & (value - 1)):
+        return f"must be a power of two up to {MAX_WARPS}"
+    return None
+
+
+def _shared_memory(table: Checked) -> Iterator[Finding]:
+    """Tiles that ask a block for more shared memory than the GPU gives it: Triton raises OutOfResources."""
+    device = _devices().get(device_slug(table.name.device))
+    element_bytes = ELEMENT_BYTES.get(table.name.dtype)
+    if device is None or element_bytes is None:
+        return
+    for key, row in _rows(table):
+        if any(_why_wrong(name, row.get(name)) for name in _TILES) or _why_wrong(
+            "", row.get("num_stages", 3)
+        ):
+            continue
+        needed = shared_memory_bytes(_clamped(table, row), element_bytes, device.compute_capability)
+        if needed > device.shared_bytes_per_block:
+            what = f"needs {needed:,} bytes of shared memory a block, {device.slug} allows"
+            yield table.finding("error", "cannot-launch", f"{what} {device.shared_bytes_per_block:,}", key)
+
+
+def _clamped(table: Checked, row: Mapping[str, Any]) -> dict[str, int]:
+    """The config with BLOCK_SIZE_K cut to the quantisation's blocks, as vLLM cuts it."""
+    block_k = min((row["BLOCK_SIZE_K"], *(table.name.block_shape or ())))
+    return {**row, "BLOCK_SIZE_K": block_k}
+
+
+@cache
+def _devices() -> Mapping[str, Device]:
+    return {device.slug: device for device in catalogue()}
+
+
+ROW_RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
+    _no_config,
+    _foreign_keys,
+    _missing_keys,
+    _values,
+    _shared_memory,
+)

@@ -1,0 +1,55 @@
+"""Shared memory of the engines' grouped GEMM in closed form, so that a grid is screened without compiling it.
+
+Triton's software pipeline keeps `num_stages` tiles of A and B in shared memory where the tensor cores read them from
+there (wgmma on sm_90 and tcgen05 on sm_100, which need 64 rows), and one fewer where the operands go through registers
+(mma.sync), because the tile in use has left shared memory by then:
+
+    tile   = (BLOCK_SIZE_M + BLOCK_SIZE_N) * BLOCK_SIZE_K * element_bytes
+    shared = num_stages * tile          if the tensor cores read shared memory
+             (num_stages - 1) * tile    otherwise
+
+Where proven: 1,566 compiles of that kernel in bf16 with Triton 3.9 over the engines' grid. Equal but for barriers of at
+most 16 bytes in 372 of 372 configs on sm_90, 372 of 372 on sm_100, 244 of 244 on sm_120, 333 of 334 on sm_80 and 243 of
+244 on sm_89; the two others (256/128/64, 8 warps, 2 stages) take 16 KiB more for their epilogue and are legal all the
+same. No multiple of a tile comes within 16 bytes of a limit. `num_stages` of 1, fp32 and other kernels are not proven.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from workbench.ranking.workload import Array, Tiles
+
+# Rows below which Triton falls back from the tensor cores that read shared memory to mma.sync.
+SHARED_OPERAND_ROWS = 64
+SHARED_OPERAND_ARCHS = (90, 100, 103)
+
+
+def reads_shared(tiles: Tiles, compute_capability: ArrayLike) -> NDArray[np.bool_]:
+    """True where the tensor cores read A and B from shared memory; shaped like the configs.
+
+    Args:
+        tiles: the configs.
+        compute_capability: major * 10 + minor, of all configs or broadcast against them.
+    """
+    return (tiles.m >= SHARED_OPERAND_ROWS) & np.isin(compute_capability, SHARED_OPERAND_ARCHS)
+
+
+def shared_bytes(tiles: Tiles, compute_capability: ArrayLike, element_bytes: ArrayLike) -> Array:
+    """Bytes of shared memory a block, but for barriers of at most 16 bytes; shaped like the configs.
+
+    Args:
+        tiles: the configs.
+        compute_capability: major * 10 + minor, of all configs or broadcast against them.
+        element_bytes: of A and B, likewise.
+    """
+    tile = (tiles.m + tiles.n) * tiles.k * np.asarray(element_bytes, dtype=np.float64)
+    return tile * np.where(reads_shared(tiles, compute_capability), tiles.stages, tiles.stages - 1)
+
+
+def fits(
+    tiles: Tiles, compute_capability: ArrayLike, element_bytes: ArrayLike, limit_bytes: ArrayLike
+) -> NDArray[np.bool_]:
+    """True where a block fits the device's limit (`Device.shared_bytes_per_block`); shaped like the configs."""
+    return shared_bytes(tiles, compute_capability, element_bytes) <= np.asarray(limit_bytes)

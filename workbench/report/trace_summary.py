@@ -1,0 +1,199 @@
+"""A trace's summary as tables, and as a record for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from workbench.report.table import Column, Table
+from workbench.report.trace_cells import count, kernel_name, percent, spread, us, yes_no
+from workbench.timeline.summary import SCHEMA, ClassShare, KernelShare, Stretch, Summary
+from workbench.timeline.what_if import Forecast
+from workbench.yaml_source import brief
+
+CPU_NOTE = "These are CPU ops: their times are not GPU times."
+
+
+def summary_record(summary: Summary, what_if: Forecast | None = None) -> Mapping[str, Any]:
+    """The summary for JSON; times in microseconds, shares as fractions."""
+    total = _stretch_record(summary.total)
+    return {
+        "schema": SCHEMA,
+        "file": summary.file,
+        "basis": summary.basis,
+        "device_names": list(summary.device_names),
+        "reliable": summary.reliable,
+        "reasons": list(summary.reasons),
+        "notes": list(summary.notes),
+        **{name: value for name, value in total.items() if name not in {"name", "start_us"}},
+        **dataclasses.asdict(summary.gaps),
+        "coverage": summary.coverage,
+        "graphs": dataclasses.asdict(summary.graphs),
+        "layers": dataclasses.asdict(summary.layers),
+        "per_step": dataclasses.asdict(summary.per_step),
+        "steps": [_stretch_record(step) for step in summary.steps],
+        "devices": [_stretch_record(device) for device in summary.devices],
+        "kernels": [_kernel_record(kernel) for kernel in summary.kernels],
+        **({"what_if": dataclasses.asdict(what_if)} if what_if else {}),
+    }
+
+
+def summary_tables(summary: Summary, what_if: Forecast | None = None, *, top: int = 20) -> tuple[Table, ...]:
+    """The overview, classes, kernels, devices and forecast of a trace.
+
+    Args:
+        summary: of the trace.
+        what_if: a forecast that was asked for.
+        top: the most kernels listed.
+    """
+    tables = [overview_table(summary), classes_table(summary), kernels_table(summary, top)]
+    if summary.devices:
+        tables.append(devices_table(summary))
+    if what_if:
+        tables.append(forecast_table(what_if))
+    return tuple(tables)
+
+
+def overview_table(summary: Summary) -> Table:
+    """What the trace is, how busy, and whether to trust it."""
+    return Table(
+        title=brief(summary.file, 200),
+        columns=(Column("item", style="bold"), Column("value")),
+        rows=tuple(_overview(summary)),
+        notes=(*((CPU_NOTE,) if summary.basis == "cpu" else ()), *summary.notes),
+    )
+
+
+def _overview(summary: Summary) -> Iterator[tuple[str, str]]:
+    total, gaps, step = summary.total, summary.gaps, summary.per_step
+    if summary.device_names:
+        yield "GPU", brief(", ".join(summary.device_names), 100)
+    yield "reliable", "yes" if summary.reliable else "NO"
+    yield from (("", f"- {reason}") for reason in summary.reasons)
+    yield "kernels", f"{total.kernel_count:,}"
+    yield "span", f"{us(total.span_us)} us"
+    yield "busy", f"{us(total.busy_us)} us, {percent(1 - gaps.idle_share)} of the span"
+    yield "idle", f"{us(gaps.idle_us)} us in {gaps.count:,} gaps, the longest {us(gaps.longest_us)} us"
+    yield "launch-bound", f"{yes_no(gaps.launch_bound)}; {us(gaps.waiting_us)} us idle for want of launches"
+    yield "coverage", f"{percent(summary.coverage)} of the kernels' time is of a known class"
+    if summary.graphs.count:
+        yield (
+            "graphs",
+            f"{summary.graphs.count:,} launches, {summary.graphs.without_kernels:,} without kernels",
+        )
+    yield "steps", f"{step.count:,}, by {step.source}" if step.count > 1 else f"1: {step.source}"
+    yield "a step", f"{spread(step.span_us)} us, of it busy {spread(step.busy_us)} us"
+    if step.period_us:
+        yield "step to step", f"{spread(step.period_us)} us"
+    yield "layers", f"{summary.layers.count or 'unknown'}: {summary.layers.source}"
+
+
+def classes_table(summary: Summary) -> Table:
+    """Where a step's time goes, by class."""
+    return Table(
+        title="A step by class"
+        + (", median of the steps (least - most)" if summary.per_step.count > 1 else ""),
+        columns=(
+            Column("class", style="bold"),
+            Column("launches", "right"),
+            Column("a layer", "right"),
+            Column("us a step", "right"),
+            Column("of busy", "right"),
+            Column("of span", "right"),
+        ),
+        rows=tuple(
+            (
+                each.name,
+                count(each.launches),
+                count(each.launches_per_layer),
+                spread(each.time_us),
+                percent(each.share_busy),
+                percent(each.share_span),
+            )
+            for each in summary.per_step.classes
+        ),
+    )
+
+
+def kernels_table(summary: Summary, top: int) -> Table:
+    """The kernels that take most time."""
+    hidden = len(summary.kernels) - top
+    return Table(
+        title="A step by kernel",
+        columns=(
+            Column("class", style="bold"),
+            Column("launches", "right"),
+            Column("a layer", "right"),
+            Column("us a step", "right"),
+            Column("of busy", "right"),
+            Column("of span", "right"),
+            Column("kernel"),
+        ),
+        rows=tuple(_kernel_row(each) for each in summary.kernels[:top]),
+        notes=(f"{hidden:,} more take less. Shares are of the whole trace.",) if hidden > 0 else (),
+    )
+
+
+def _kernel_row(kernel: KernelShare) -> tuple[str, ...]:
+    return (
+        kernel.kernel_class,
+        count(kernel.launches_per_step),
+        count(kernel.launches_per_layer),
+        us(kernel.step_us.median),
+        percent(kernel.share_busy),
+        percent(kernel.share_span),
+        kernel_name(kernel.name),
+    )
+
+
+def devices_table(summary: Summary) -> Table:
+    """Each device of a trace of several."""
+    return Table(
+        title="By device",
+        columns=(
+            Column("device", style="bold"),
+            Column("kernels", "right"),
+            Column("busy us", "right"),
+            Column("span us", "right"),
+            Column("most time"),
+        ),
+        rows=tuple(
+            (
+                brief(each.name, 40),
+                f"{each.kernel_count:,}",
+                us(each.busy_us),
+                us(each.span_us),
+                _most(each.classes),
+            )
+            for each in summary.devices
+        ),
+    )
+
+
+def _most(classes: Sequence[ClassShare]) -> str:
+    return ", ".join(f"{each.name} {percent(each.share_busy)}" for each in classes[:3])
+
+
+def forecast_table(what_if: Forecast) -> Table:
+    """The step that would follow."""
+    scaled = ", ".join(f"{name} at {factor:g}x" for name, factor in what_if.factors.items())
+    return Table(
+        title=f"What if: {scaled} (computed, not measured)",
+        columns=(Column("item", style="bold"), Column("value", "right")),
+        rows=(
+            ("a step", f"{us(what_if.step_us)} us → {us(what_if.new_step_us)} us"),
+            ("their share of it", f"{percent(what_if.share_before)} → {percent(what_if.share_after)}"),
+            ("throughput", f"{what_if.throughput_gain:+.1%}"),
+        ),
+        notes=(what_if.note,) if what_if.note else (),
+    )
+
+
+def _stretch_record(part: Stretch) -> Mapping[str, Any]:
+    return dataclasses.asdict(part)
+
+
+def _kernel_record(kernel: KernelShare) -> Mapping[str, Any]:
+    fields = dataclasses.asdict(kernel)
+    return {"name": fields.pop("name"), "class": fields.pop("kernel_class"), **fields}

@@ -1,0 +1,1 @@
+"""The parts of the `auto` search: coordinates, first configs, compressed target, Gaussian process, acquisition."""

@@ -1,0 +1,113 @@
+"""How many layers a step has, and where each begins: from names of layers, else from what repeats."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from workbench.timeline.rules import CLASSES, KernelClass
+from workbench.timeline.trace import Int
+
+# A layer of a decoder holds one block of each of these, if any.
+BLOCKS: tuple[KernelClass, ...] = ("attention", "routing", "experts", "kv_cache", "rope")
+# Layers differ in small things (sliding and global attention), so not every kernel must repeat.
+ALIKE = 0.8
+MOST_LAYERS = 1000
+_NAMED = re.compile(r"(?:^|[^A-Za-z])layers?[._\[ #]{1,2}(\d{1,3})(?!\d)|(?:Layer|Block)_(\d{1,3})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of a step.
+
+    Attributes:
+        count: None where the trace does not tell.
+        source: how the count was found, or why not.
+        anchor: the class one block of which stands in every layer; None where layers cannot be told apart.
+    """
+
+    count: int | None
+    source: str
+    anchor: KernelClass | None = None
+
+
+def find_layers(steps: Sequence[Int], modules: Iterable[str]) -> Layers:
+    """Counts layers.
+
+    Names of layers (`layers.7`, `DecoderLayer_7`) decide. Without them the count is how often a step holds a block of
+    attention, routing, experts, kv_cache or rope, if the sequence of classes repeats, and all steps agree.
+
+    Args:
+        steps: the classes of each step's work in order of start, as indices into `CLASSES`.
+        modules: names of annotations, ops and modules.
+    """
+    counted = Counter(_blocks_in(step) for step in steps if len(step))
+    (count, anchor), times = counted.most_common(1)[0] if counted else ((None, None), 0)
+    named = _named_layers(modules)
+    if named:
+        return Layers(named, "names of layers in the trace", anchor if count == named else None)
+    if count is None or times <= len(steps) / 2:
+        return Layers(None, "no sequence of kernels that repeats, and no names of layers")
+    return Layers(count, f"the sequence of kernels repeats, one block of {anchor} a layer", anchor)
+
+
+def layer_spans(classes: Int, anchor: KernelClass) -> tuple[tuple[int, int], ...]:
+    """First position and the one after the last of each layer in a step's classes.
+
+    Every layer holds one block of the anchor. Where a layer begins is where the way to the first anchor and the way to
+    the second begin to agree, and the last one ends where it no longer goes like the one before.
+    """
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(classes)) + 1))
+    blocks = classes[starts].tolist()
+    anchors = [at for at, block in enumerate(blocks) if block == CLASSES.index(anchor)]
+    if len(anchors) < 2:
+        return ()
+    lead = _agreement(blocks[: anchors[0]][::-1], blocks[anchors[0] + 1 : anchors[1]][::-1])
+    firsts = [at - lead for at in anchors]
+    end = anchors[-1] + _agreement(blocks[anchors[-1] :], blocks[anchors[-2] : firsts[-1]])
+    edges = [*starts.tolist(), len(classes)]
+    return tuple((edges[first], edges[last]) for first, last in pairwise([*firsts, end]))
+
+
+def _agreement(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many items two sequences begin with alike."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _named_layers(modules: Iterable[str]) -> int | None:
+    numbers = {int(found[1] or found[2]) for name in modules if (found := _NAMED.search(name))}
+    # Numbers with holes are of something else, or of a part of the layers.
+    whole = numbers and len(numbers) == max(numbers) - min(numbers) + 1
+    return len(numbers) if whole and len(numbers) > 1 else None
+
+
+def _blocks_in(classes: Int) -> tuple[int | None, KernelClass | None]:
+    blocks = classes[np.concatenate(([True], classes[1:] != classes[:-1]))]
+    counts = {name: int((blocks == CLASSES.index(name)).sum()) for name in BLOCKS}
+    counts = {name: count for name, count in counts.items() if 1 < count <= MOST_LAYERS}
+    if not counts:
+        return None, None
+    agreed = Counter(counts.values())
+    count = max(counts.values(), key=lambda each: agreed[each])
+    anchor = next(name for name, each in counts.items() if each == count)
+    return (count, anchor) if _repeats(blocks, CLASSES.index(anchor)) else (None, None)
+
+
+def _repeats(blocks: Int, anchor: int) -> bool:
+    """Whether what follows one block of the anchor mostly follows all of them, or every n-th up to 8."""
+    starts = np.flatnonzero(blocks == anchor)
+    layers = [tuple(blocks[first:last]) for first, last in pairwise(starts)]
+    if len(layers) < 2:
+        return len(starts) == 2
+    for distance in range(1, min(8, len(layers) - 1) + 1):
+        pairs = zip(layers, layers[distance:], strict=False)
+        if np.mean([a == b for a, b in pairs]) >= ALIKE:
+            return True
+    return False
