@@ -215,6 +215,20 @@ def test_where_no_memory_is_left_the_largest_worker_goes(monkeypatch):
     assert memory.too_large([], 3, 8 * memory.GIB) is None
 
 
+def test_what_a_container_may_hold_counts_and_its_page_cache_does_not(monkeypatch, tmp_path):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "_CGROUPS", ((limit, ("anon", "shmem")), (tmp_path / "none", ("rss",))))
+    machine = memory._available_bytes()
+    (tmp_path / "memory.stat").write_text("anon 5000\nfile 900000\nshmem 1000\n")
+    limit.write_text("max\n")
+    assert memory._available_bytes() == pytest.approx(machine, rel=0.2)
+    limit.write_text("10000\n")
+    assert memory._available_bytes() == 4000
+    memory.total_bytes.cache_clear()
+    assert memory.total_bytes() == 10_000
+    memory.total_bytes.cache_clear()
+
+
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "much"])
 def test_a_limit_of_memory_that_is_no_number_is_one_error(monkeypatch, text):
     monkeypatch.setenv(memory.LIMIT_VARIABLE, text)

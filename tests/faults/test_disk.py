@@ -44,7 +44,7 @@ def fill(disk, left):
     return filler
 
 
-@pytest.mark.parametrize("left", [0, 4096, 12_288, 40_960, 120_000, 300_000])
+@pytest.mark.parametrize("left", [0, 12_288, 120_000])
 def test_a_full_disk_is_one_line_and_later_the_same_command_continues(undisturbed, disk, tmp_path, left):
     command = replay(tmp_path / "sweep", out=disk / "results")
     filler = fill(disk, left)
@@ -68,7 +68,6 @@ def test_winners_that_stood_before_a_full_disk_stay_whole(undisturbed, disk, tmp
     assert command.winners == before
 
 
-@pytest.mark.parametrize("size", [200, 20_000, 60_000])
 def test_a_file_that_may_not_grow_is_one_line_and_later_the_same_command_continues(undisturbed, tmp_path):
     command = replay(tmp_path / "sweep")
     stopped = command.run(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))

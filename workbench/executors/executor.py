@@ -93,7 +93,7 @@ class Executor(ABC):
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._lock = Lock()
-        self._closed = False
+        self._why_ended: str | None = None
         self._forget()
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Executor(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._closed = True
+        self._why_ended = "the workers have been ended"
         self.renew()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -117,12 +117,12 @@ class Executor(ABC):
             arguments: picklable.
 
         Raises:
-            WorkerError: the workers have been ended. The future raises it where they cannot run.
+            WorkerError: the workers have been ended, or none is left. The future raises it where they cannot run.
         """
         task = _Task(function, arguments, Future())
         with self._lock:
-            if self._closed:
-                raise WorkerError("the workers have been ended")
+            if self._why_ended:
+                raise WorkerError(self._why_ended)
             self._tasks.put(task)
             self._unfinished += 1
             if len(self._workers) < min(self.jobs, self._unfinished):
@@ -195,9 +195,9 @@ class Executor(ABC):
             self._workers.pop(current_thread(), None)
             if self._workers:
                 return
-            self._closed = True
+            self._why_ended = f"no worker is left: {why}"
         for task in _drained(tasks):
-            task.future.set_exception(WorkerError(f"no worker is left: {why}"))
+            task.future.set_exception(WorkerError(self._why_ended))
 
 
 def _drained(tasks: SimpleQueue[_Task | None]) -> list[_Task]:

@@ -5,8 +5,9 @@ A limit on address space (`RLIMIT_AS`) would be the usual means, but CUDA maps f
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,11 @@ LIMIT_VARIABLE = "WORKBENCH_WORKER_MEMORY_GIB"
 # A worker that holds this share of the machine's memory is killed, and the largest one is where so little is left.
 WORKER_SHARE, RESERVE_SHARE = 0.5, 0.03
 GIB = 2**30
-_CGROUP = Path("/sys/fs/cgroup")
+# Of a container, by version of cgroups: its limit, and what in its statistics is held and cannot be dropped.
+_CGROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), ("anon", "shmem")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), ("total_rss", "total_shmem")),
+)
 
 
 def too_large(pids: Iterable[int], workers: int, limit: float) -> tuple[int, str] | None:
@@ -63,14 +68,22 @@ def worker_limit() -> float:
 def total_bytes() -> int:
     """Memory of this machine, or of the container that this process is in."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(physical, _number(_CGROUP / "memory.max") or physical)
+    return min([physical, *(limit for path, _ in _CGROUPS if (limit := _number(path)))])
 
 
-def _available_bytes() -> int:
+def _available_bytes() -> float:
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    available = 1024 * int(fields["MemAvailable"].split()[0])
-    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    return min(available, limit - used) if limit and used else available
+    machine = 1024 * int(fields["MemAvailable"].split()[0])
+    return min([machine, *(_left_in_container(path, held) for path, held in _CGROUPS)])
+
+
+def _left_in_container(limit_file: Path, held: Sequence[str]) -> float:
+    limit = _number(limit_file)
+    with suppress(OSError, ValueError):
+        lines = limit_file.with_name("memory.stat").read_text().splitlines()
+        fields = dict(line.split() for line in lines)
+        return math.inf if limit is None else limit - sum(int(fields.get(name, 0)) for name in held)
+    return math.inf
 
 
 def _number(path: Path) -> int | None:
