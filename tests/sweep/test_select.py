@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.sweep.rows import Evidence, Resources, Stage, Status, Trial
-from workbench.sweep.select import select, shortlist
+from workbench.sweep.select import fastest, select
 
 DEFAULT = {"block": 1}
 
@@ -87,9 +87,9 @@ def test_failed_configs_never_win_whatever_time_stands_in_them():
     assert select(trials, DEFAULT, margin=0.05).kept_default
 
 
-def test_the_shortlist_holds_the_fastest_valid_configs_in_order():
+def test_the_fastest_holds_the_fastest_valid_configs_in_order():
     trials = [trial(1, 3.0), trial(2, 1.0), trial(4, None, status=Status.TIMEOUT), trial(8, 2.0)]
-    assert [each.config["block"] for each in shortlist(trials, 2)] == [2, 8]
+    assert [each.config["block"] for each in fastest(trials, 2)] == [2, 8]
 
 
 @given(st.lists(st.floats(0.1, 100.0), min_size=1, max_size=8), st.randoms(), st.floats(0.0, 0.5))

@@ -86,7 +86,7 @@ class SweepProgress:
 
     def work(self, workload: Workload) -> None:
         """Shows how much of the work is done: by trials where they are timed, else by compiles and checks."""
-        if self._plan.is_timed:
+        if self._plan.is_timed or self._plan.is_ranked:
             self._show_trials(workload.stage)
         else:
             self._display.show(self._told(workload.stage), workload.done, workload.planned)

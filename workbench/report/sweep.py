@@ -17,7 +17,7 @@ from workbench.replay import DEVICE
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.rows import Evidence, Status, Trial
 from workbench.sweep.run import ProblemOutcome, SweepOutcome
-from workbench.sweep.select import shortlist
+from workbench.sweep.select import fastest
 
 RESULTS_VARIABLE = "WORKBENCH_RESULTS"
 SHORTLISTED_A_PROBLEM = 3
@@ -117,7 +117,7 @@ def _failures(outcome: SweepOutcome) -> tuple[Failure, ...]:
 def _shortlist(outcome: SweepOutcome) -> tuple[Shortlisted, ...]:
     where: dict[str, list[str]] = defaultdict(list)
     for problem in outcome.problems:
-        for trial in shortlist(problem.trials, SHORTLISTED_A_PROBLEM):
+        for trial in fastest(problem.trials, SHORTLISTED_A_PROBLEM):
             where[json.dumps(dict(trial.config))].append(problem_label(problem.problem, outcome.plan))
     ranked = sorted(where.items(), key=lambda item: -len(item[1]))
     return tuple(Shortlisted(json.loads(config), tuple(problems)) for config, problems in ranked)

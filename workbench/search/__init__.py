@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from workbench.search.auto import Auto
 from workbench.search.exhaustive import Exhaustive
 from workbench.search.optuna_tpe import OptunaTPE
+from workbench.search.ranked import Ranked
 from workbench.search.shuffled import Shuffled
 from workbench.search.strategy import Known, SearchTask, SeedGroup, SeedRow, Strategy
 
@@ -15,6 +16,7 @@ STRATEGIES: Mapping[str, Callable[[SearchTask], Strategy]] = {
     "random": Shuffled,
     "optuna": OptunaTPE,
     "auto": Auto,
+    "ranked": Ranked,
 }
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Exhaustive",
     "Known",
     "OptunaTPE",
+    "Ranked",
     "SearchTask",
     "SeedGroup",
     "SeedRow",

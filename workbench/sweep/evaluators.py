@@ -16,6 +16,7 @@ from workbench.sweep.journal import Journal
 from workbench.sweep.measure import MeasureSettings
 from workbench.sweep.measured import GpuFront, GpuTiming
 from workbench.sweep.plan import SweepPlan
+from workbench.sweep.ranked import RankedEvaluator
 from workbench.sweep.replayed import Recorded, ReplayedEvaluator, ReplayedTiming
 from workbench.sweep.rows import Evidence
 from workbench.sweep.timed import Front, TimedEvaluator, Timing
@@ -99,7 +100,9 @@ def open_evaluators(
             return
         interpreting = {"TRITON_INTERPRET": "1"}
         interpreters = site.workers(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
-        yield [ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)]
+        modelled = ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)
+        ranked = RankedEvaluator(subject, modelled, plan.kernel.default_config)
+        yield [ranked if plan.is_ranked else modelled]
 
 
 def _replayed(plan: SweepPlan, workload: Workload, record_samples: Callable[[Rows], None]) -> Evaluator:

@@ -19,6 +19,8 @@ from workbench.errors import InputError
 from workbench.replay import DEVICE, Family, Noise, read_family
 from workbench.replay.device import RecordedDevice, recorded_device
 from workbench.sweep.model import MODEL
+from workbench.sweep.priors import has_ranking
+from workbench.sweep.ranked import RANKING
 from workbench.sweep.recorded_space import recorded_space
 from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, digest
@@ -77,11 +79,18 @@ class SweepPlan:
             "sweep": {**sweep, "device": self.device.slug},
             "device": figures,
             "evidence": self.evidence.value,
-            "model": MODEL if self.evidence is Evidence.MODELLED else None,
+            "model": self.model,
             "source_hash": self.source_hash,
             "routing": self.routing,
             "versions": versions,
         }
+
+    @property
+    def model(self) -> str | None:
+        """What modelled times come from, None where they are no model's."""
+        if self.evidence is not Evidence.MODELLED:
+            return None
+        return RANKING if self.is_ranked else MODEL
 
     @property
     def routing(self) -> list[str]:
@@ -105,6 +114,11 @@ class SweepPlan:
     def is_timed(self) -> bool:
         """True where times come from interleaved rounds, on a GPU or over a recording."""
         return self.evidence is Evidence.MEASURED or self.noise is not None
+
+    @property
+    def is_ranked(self) -> bool:
+        """True where nothing is timed and a ranking orders the configs, so that only what is offered is compiled."""
+        return self.evidence is Evidence.MODELLED and has_ranking(self.kernel, self.device)
 
     def device_of(self, problem: Problem) -> Device | RecordedDevice:
         """The GPU that a problem's winner is for: a family may hold several."""

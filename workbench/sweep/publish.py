@@ -15,7 +15,6 @@ from workbench.devices import Device
 from workbench.errors import InputError
 from workbench.replay.device import RecordedDevice
 from workbench.sweep.journal import write_whole
-from workbench.sweep.model import MODEL
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.rows import Evidence
 from workbench.sweep.select import Winner
@@ -206,7 +205,7 @@ class Publishers:
 def _how_measured(plan: SweepPlan) -> dict[str, Any]:
     """How times came about, for every row."""
     if plan.evidence is Evidence.MODELLED:
-        return {"model": MODEL, "timed": False}
+        return {"model": plan.model, "timed": False}
     if plan.evidence is Evidence.REPLAYED:
         noise = plan.loaded.spec.evaluate and plan.loaded.spec.model_dump()["evaluate"]["noise"]
         return {"noise": noise, "timed": False}

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moe_kernels.tunable import Config, Problem
+from workbench.devices import Device
 from workbench.errors import WorkerError
 from workbench.executors.site import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
@@ -16,8 +20,10 @@ from workbench.sweep.evaluate import Evaluator, Workload
 from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
 from workbench.sweep.journal import Journal
 from workbench.sweep.plan import SweepPlan
+from workbench.sweep.priors import has_ranking, prior
 from workbench.sweep.publish import Published, Publishers
-from workbench.sweep.rows import Candidate, Evidence, Final, Status, Trial, final_name, trial_id
+from workbench.sweep.ranked import RankedEvaluator
+from workbench.sweep.rows import Candidate, Evidence, Final, Trial, final_name, trial_id
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
 from workbench.sweep.share import share_out
@@ -26,6 +32,8 @@ from workbench.sweep.timed import FINALISTS, MARGIN, TimedEvaluator
 CHUNK = 256
 # Configs compiled ahead of their turn while others are timed.
 AHEAD = 64
+# Ranked configs that may be compiled for one winner, while others fail.
+OFFERED_AMONG = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +199,21 @@ class _Run:
             problems=plan.space.problems,
             tables=plan.space.configs,
             ladder=plan.kernel.ladder.name,
-            priors=(None,) * len(plan.space.problems),
+            priors=self._priors(),
             seeds=seeds,
             budget=search.trials,
             seed=search.seed,
         )
-        return STRATEGIES[search.strategy](task)
+        # A ranking is all that there is to find out where nothing is timed.
+        is_followed = plan.is_ranked and search.strategy == "auto"
+        return STRATEGIES["ranked" if is_followed else search.strategy](task)
+
+    def _priors(self) -> tuple[NDArray[np.float64] | None, ...]:
+        plan, device = self._plan, self._plan.device
+        pairs = zip(plan.space.problems, plan.space.configs, strict=True)
+        if plan.family or not isinstance(device, Device) or not has_ranking(plan.kernel, device):
+            return (None,) * len(plan.space.problems)
+        return tuple(prior(problem, device, table) if len(table) else None for problem, table in pairs)
 
     def _turn(self, index: int) -> _Turn:
         table = self._plan.space.configs[index]
@@ -300,12 +317,13 @@ class _Run:
         return [Candidate(turn.problem, table[row]) for row in rows]
 
     def _winner(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
+        if isinstance(evaluator, RankedEvaluator):
+            offered = self._final(shortlist(trials, self._default, OFFERED_AMONG), evaluator)
+            return select(offered.trials, self._default, margin=MODELLED_MARGIN) if offered else None
         if not isinstance(evaluator, TimedEvaluator):
             margin = MODELLED_MARGIN if self._plan.evidence is Evidence.MODELLED else 0.0
             return select(trials, self._default, margin=margin)
-        finalists = [*shortlist(trials, FINALISTS)]
-        finalists += [each for each in trials if each.config == self._default and each not in finalists]
-        final = self._final([each for each in finalists if each.status is Status.OK], evaluator)
+        final = self._final(shortlist(trials, self._default, FINALISTS), evaluator)
         if final is None:
             return select(trials, self._default, margin=1.0)
         neighbour = self._neighbour(trials[0].problem)
@@ -324,8 +342,8 @@ class _Run:
         )
         return nearest.config if nearest else None
 
-    def _final(self, finalists: Sequence[Trial], evaluator: TimedEvaluator) -> Final | None:
-        """The finalists timed once more, unless the journal holds that already."""
+    def _final(self, finalists: Sequence[Trial], evaluator: TimedEvaluator | RankedEvaluator) -> Final | None:
+        """The finalists judged once more, unless the journal holds that already."""
         if known := self._journal.finals.get(final_name(finalists)):
             return known
         if final := evaluator.finals(finalists):

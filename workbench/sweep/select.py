@@ -79,8 +79,14 @@ def _size(trial: Trial) -> tuple[int, float]:
     return registers + shared_words, trial.ratio or 0.0
 
 
-def shortlist(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:
-    """The valid trials to take to a GPU first, fastest first."""
+def shortlist(trials: Sequence[Trial], default: Config, count: int) -> tuple[Trial, ...]:
+    """The fastest valid trials, fastest first, and the default's where it is valid."""
+    valid = fastest(trials, len(trials))
+    return (*valid[:count], *(trial for trial in valid[count:] if trial.config == default))
+
+
+def fastest(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:
+    """The fastest valid trials, fastest first."""
     return tuple(sorted((trial for trial in trials if trial.status is Status.OK), key=_order)[:count])
 
 

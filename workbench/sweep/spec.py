@@ -47,12 +47,12 @@ class Search(_Section):
 
     Attributes:
         strategy: `auto`, a model of all that is known so far; `optuna`, Optuna's TPE; `random`, drawn without
-            repeating; or `exhaustive`, every config in the file's order.
+            repeating; `exhaustive`, every config in the file's order; or `ranked`, in the order of the model's prior.
         trials: the most configs tried per problem, the default beside them.
         seed: of whatever is drawn.
     """
 
-    strategy: Literal["auto", "optuna", "random", "exhaustive"] = "auto"
+    strategy: Literal["auto", "optuna", "random", "exhaustive", "ranked"] = "auto"
     trials: int = Field(default=400, ge=1)
     seed: int = Field(default=0, ge=0, lt=1 << 32)
 

@@ -160,6 +160,7 @@ EXPERTS_BACKEND = TunableKernel(
     parameters=(Parameter("backend", "auto", kind="categorical", choices=("auto", *BACKEND_TUNABLES)),),
     kernels=tuple(dict.fromkeys((*EXPERTS.kernels, *EXPERTS_DECODE.kernels))),
     make_inputs=experts_problem.make_inputs,
+    routed_inputs=experts_problem.routed_inputs,
     make_outputs=grouped_outputs,
     launches=_launches,
     reference=experts_problem.reference,

@@ -11,6 +11,7 @@ from torch import Tensor
 from moe_kernels.activation import Activation
 from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
 from moe_kernels.experts.reference import reference_experts
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import DTYPES, Axis, Config, Problem, Tensors, Traffic
 
 # Four-bit formats will add `group_size` before the ladder; dense ones are filed without it.
@@ -30,8 +31,6 @@ MAX_INTERPRETED_PROGRAMS = 8
 
 def draw_routing(tokens: int, num_experts: int, top_k: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Draws a uniform routing: every set of K distinct experts is as likely as any other.
-
-    The one place that decides how tokens spread over experts in what is swept and timed.
 
     Returns:
         weights fp32 [T, K] and ids int32 [T, K].
@@ -57,6 +56,14 @@ def make_inputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
         "weights": weights,
         "ids": ids,
     }
+
+
+def routed_inputs(
+    problem: Problem, device: torch.device, distribution: RoutingDistribution
+) -> dict[str, Tensor]:
+    """The same with tokens spread over experts as a distribution says."""
+    tokens, experts, top_k, *_ = sizes(problem)
+    return {**make_inputs(problem, device), "ids": distribution.draw_ids(tokens, experts, top_k, device)}
 
 
 def sizes(problem: Problem) -> tuple[int, int, int, int, int]:

@@ -118,7 +118,7 @@ def test_comparison_passes_rounding_and_catches_a_missing_block():
         (EXPERTS_DECODE, {"DOWN_BLOCK_SIZE_N": 4}, "DOWN_BLOCK_SIZE_N=4 is less than 16 with down_by=expert"),
         (EXPERTS_DECODE, {"down_by": "row"}, "down_by='row' is not one of expert, token"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "name", str(value)),
 )
 def test_a_config_that_cannot_be_taken_is_rejected_with_a_reason(kernel, config, says):
     assert kernel.why_rejected({**GEMMA, "tokens": 4}, kernel.complete(config)) == says

@@ -207,6 +207,7 @@ EXPERTS_DECODE = TunableKernel(
     ),
     kernels=(expert_matmul_kernel, token_down_kernel, sum_kernel),
     make_inputs=experts_problem.make_inputs,
+    routed_inputs=experts_problem.routed_inputs,
     make_outputs=_make_outputs,
     launches=_launches,
     reference=experts_problem.reference,

@@ -202,6 +202,7 @@ EXPERTS = TunableKernel(
     ),
     kernels=(align_kernel, grouped_matmul_kernel, activation_kernel, sum_kernel),
     make_inputs=experts_problem.make_inputs,
+    routed_inputs=experts_problem.routed_inputs,
     make_outputs=grouped_outputs,
     launches=_launches,
     reference=experts_problem.reference,
