@@ -7,7 +7,7 @@ kernel needs nothing more than an importable module that holds one (see docs/own
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -141,6 +141,8 @@ class TunableKernel:
         reject: `(problem, config) -> None`, or why the kernel cannot take this config.
         routed_inputs: `(problem, device, distribution) -> tensors`, as `make_inputs` but with tokens spread over
             experts as the distribution says; None for a kernel to which no routing matters.
+        exchanged: values of the parameters that engines' tables do not have, under which tables are exchanged; the best
+            such config is kept beside a winner that has others.
         interpreter_problem: `(problem, config) -> problem`, a small problem with the same block remainders (at most
             8 programs), for Triton's interpreter; None shortens the ladder only.
     """
@@ -158,6 +160,7 @@ class TunableKernel:
     compare: Callable[[Tensors, Tensors, Problem], str | None] = compare_close
     reject: Callable[[Problem, Config], str | None] = _accepts_all
     routed_inputs: Callable[[Problem, torch.device, RoutingDistribution], Tensors] | None = None
+    exchanged: Mapping[str, Value] = field(default_factory=dict)
     interpreter_problem: Callable[[Problem, Config], Problem] | None = None
 
     def __post_init__(self) -> None:
@@ -214,6 +217,10 @@ class TunableKernel:
         """The config that `encode` gave these integers for."""
         numbers = zip(self.parameters, encoded, strict=True)
         return {p.name: number if p.choices is None else p.choices[number] for p, number in numbers}
+
+    def is_exchanged(self, config: Config) -> bool:
+        """True for a config that an engine's table can hold."""
+        return all(config[name] == value for name, value in self.exchanged.items())
 
     def why_rejected(self, problem: Problem, config: Config) -> str | None:
         """Says why the kernel cannot take `config` on `problem`, or None where it can."""

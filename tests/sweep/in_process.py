@@ -157,6 +157,11 @@ class Bench:
         self.told = Told(killed_after)
         return run_sweep(self.plan(**more), self.told, fresh=fresh, site=site)
 
+    def run_plan(self, plan):
+        """Runs another plan than this bench's own, and returns its journal."""
+        run_sweep(plan, Told())
+        return plan.folder
+
     @property
     def winners_path(self):
         return self.out / "NVIDIA_B200" / "double" / "W=8.json"

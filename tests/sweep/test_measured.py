@@ -142,12 +142,31 @@ def test_a_config_wins_only_where_it_loses_under_no_distribution(bench, gpu, mea
 
 
 def test_the_routing_of_the_inputs_is_part_of_a_trials_name(bench, gpu, measure):
-    measure()
-    uniform = {line["trial"] for line in bench.journal_lines()}
-    gpu_measures(bench, "zipf")
-    zipf = {trial.trial for each in measure().problems for trial in each.trials}
-    assert len(zipf) == len(uniform) == 8
+    def names(routing):
+        gpu_measures(bench, routing)
+        return {trial.trial for each in measure().problems for trial in each.trials}
+
+    uniform, zipf = names("uniform"), names("zipf")
+    assert len(zipf) == len(uniform) == 4
     assert zipf.isdisjoint(uniform)
+
+
+def test_the_best_that_a_table_can_hold_is_kept_beside_a_winner_that_has_more(bench, gpu, measure):
+    gpu.true_us = lambda config: (
+        6.0 if config["num_warps"] == 2 else {1: 10.0, 2: 9.0}.get(config["block"], 12.0)
+    )
+    bench.write(
+        kernel="tests.sweep.toy_kernels:EXCHANGED",
+        problems="{width: 8, tokens: [8]}",
+        space="{block: [1, 2, 4], num_warps: [1, 2]}",
+    )
+    measure()
+    row = bench.rows[8]
+    assert row.config["num_warps"] == 2
+    engine = row.extra["engine"]
+    assert engine["config"] == {"fault": "none", "block": 2, "num_warps": 1}
+    assert engine["time_us"] == pytest.approx(9.0, rel=0.02)
+    assert not engine["kept_default"]
 
 
 def gpu_measures(bench, routing):

@@ -92,6 +92,7 @@ def _slow_reference(inputs, problem):
 
 DOUBLE = _doubling("double")
 # Verifying takes long enough to be killed in the middle.
+EXCHANGED = _doubling("double", exchanged={"num_warps": 1})
 ROUTED = _doubling(
     "double", routed_inputs=lambda problem, device, distribution: _double_inputs(problem, device)
 )

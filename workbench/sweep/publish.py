@@ -126,7 +126,7 @@ class Publisher:
             default_time_us=None if winner.default_time_us is None else round(winner.default_time_us, 4),
             kept_default=winner.kept_default,
             measure={**self._measure, "margin": winner.margin},
-            extra={"note": note} if (note := _NOTES.get(winner.evidence)) else {},
+            extra=_extra(winner),
         )
 
     def _empty(self, problem: Problem) -> TunedFile:
@@ -156,6 +156,22 @@ class Publisher:
 
     def _shared(self, problem: Problem) -> dict[str, int | str]:
         return {axis.name: problem[axis.name] for axis in self._kernel.axes if not axis.ladder}
+
+
+def _extra(winner: Winner) -> dict[str, Any]:
+    """What the format has no key for: a note on what was not measured, and the best that an engine's table can hold."""
+    note, engine = _NOTES.get(winner.evidence), winner.exchanged
+    notes: dict[str, Any] = {"note": note} if note else {}
+    if engine is None:
+        return notes
+    row = {
+        "config": dict(engine.config),
+        "time_us": round(engine.time_us, 4),
+        "ci_us": engine.ci_us,
+        "default_time_us": None if engine.default_time_us is None else round(engine.default_time_us, 4),
+        "kept_default": engine.kept_default,
+    }
+    return {**notes, "engine": row}
 
 
 class Publishers:

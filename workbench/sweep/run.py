@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
 
@@ -317,6 +317,15 @@ class _Run:
         return [Candidate(turn.problem, table[row]) for row in rows]
 
     def _winner(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
+        """The winner, and the best that an engine's table can hold where the winner is something else."""
+        kernel = self._plan.kernel
+        winner = self._best(trials, evaluator)
+        if winner is None or kernel.is_exchanged(winner.config):
+            return winner
+        exchanged = self._best([each for each in trials if kernel.is_exchanged(each.config)], evaluator)
+        return replace(winner, exchanged=exchanged)
+
+    def _best(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
         if isinstance(evaluator, RankedEvaluator):
             offered = self._final(shortlist(trials, self._default, OFFERED_AMONG), evaluator)
             return select(offered.trials, self._default, margin=MODELLED_MARGIN) if offered else None

@@ -26,6 +26,7 @@ class Winner:
         default_time_us: the default's time in the same run; None where the default is not valid.
         kept_default: True where nothing was ahead of the default by more than `margin`.
         margin: the share by which a config had to be ahead.
+        exchanged: the best config that an engine's table can hold, where this one is none.
     """
 
     problem: Problem
@@ -36,6 +37,7 @@ class Winner:
     default_time_us: float | None
     kept_default: bool
     margin: float
+    exchanged: Winner | None = None
 
 
 def select(

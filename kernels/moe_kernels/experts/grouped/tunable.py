@@ -209,6 +209,7 @@ EXPERTS = TunableKernel(
     traffic=experts_problem.traffic,
     produced=experts_problem.PRODUCED,
     compare=experts_problem.compare,
+    exchanged={"fuse_activation": 0},
     reject=_reject,
     interpreter_problem=_interpreter_problem,
 )
