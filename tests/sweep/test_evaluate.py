@@ -8,10 +8,11 @@ from tests.sweep.in_process import SWEEP, Told
 from tests.sweep.toy_kernels import DOUBLE, FAULTS
 from workbench.devices import find_device
 from workbench.sweep.evaluate import Builder, Subject, Workload, failed_check
+from workbench.sweep.evaluators import Timeouts
 from workbench.sweep.journal import read_trials
 from workbench.sweep.plan import make_plans
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status
-from workbench.sweep.run import Timeouts, run_sweep
+from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
 
 # Time enough for a worker to import torch.

@@ -14,9 +14,9 @@ from typing import Any
 from moe_kernels.tunable import Config, Problem
 from moe_kernels.tuned import explain, refresh, results_folders
 from workbench.replay import DEVICE
+from workbench.sweep.outcome import ProblemOutcome, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.rows import Evidence, Status, Trial
-from workbench.sweep.run import ProblemOutcome, SweepOutcome
 from workbench.sweep.select import fastest
 
 RESULTS_VARIABLE = "WORKBENCH_RESULTS"

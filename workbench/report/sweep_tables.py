@@ -17,9 +17,9 @@ from workbench.report.sweep import (
     problem_label,
 )
 from workbench.report.table import Column, Table
+from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.rows import Evidence, Status
-from workbench.sweep.run import ProblemOutcome
 
 SHORTLIST_ROWS = 12
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,10 @@ from workbench.search import STRATEGIES, SearchTask, Strategy
 from workbench.sweep.evaluate import Evaluator, Workload
 from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
 from workbench.sweep.journal import Journal
+from workbench.sweep.outcome import ProblemOutcome, Progress, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.priors import has_ranking, prior
-from workbench.sweep.publish import Published, Publishers
+from workbench.sweep.publish import Publishers
 from workbench.sweep.ranked import RankedEvaluator
 from workbench.sweep.rows import Candidate, Evidence, Final, Trial, final_name, trial_id
 from workbench.sweep.seeds import as_json, from_json, seed_groups
@@ -34,67 +34,6 @@ CHUNK = 256
 AHEAD = 64
 # Ranked configs that may be compiled for one winner, while others fail.
 OFFERED_AMONG = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemOutcome:
-    """What a sweep found for one problem.
-
-    Attributes:
-        problem: every axis.
-        trials: all its trials, those of earlier processes of the run included.
-        winner: None where no config is valid.
-        published: where the winner went.
-        legal: configs that the space holds for it.
-    """
-
-    problem: Problem
-    trials: tuple[Trial, ...]
-    winner: Winner | None
-    published: Published | None
-    legal: int
-
-
-@dataclass(frozen=True, slots=True)
-class SweepOutcome:
-    """What a sweep found.
-
-    Attributes:
-        plan: what was run.
-        problems: in the order of the sweep file.
-    """
-
-    plan: SweepPlan
-    problems: tuple[ProblemOutcome, ...]
-
-    @property
-    def empty(self) -> tuple[Problem, ...]:
-        """The problems without a valid config."""
-        return tuple(each.problem for each in self.problems if each.winner is None)
-
-
-class Progress(Protocol):
-    """Watches a run."""
-
-    def note(self, text: str) -> None:
-        """Something that a user should know."""
-        ...
-
-    def started(self, plan: SweepPlan, done: int, total: int) -> None:
-        """A run begins, with so many of its trials known from earlier."""
-        ...
-
-    def trial(self, trial: Trial) -> None:
-        """A trial is known."""
-        ...
-
-    def work(self, workload: Workload) -> None:
-        """Some work is done; called from any thread."""
-        ...
-
-    def problem(self, outcome: ProblemOutcome) -> None:
-        """A problem is finished and its winner published."""
-        ...
 
 
 def check_results(plan: SweepPlan) -> None:
