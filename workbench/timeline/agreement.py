@@ -80,7 +80,7 @@ class Agreement:
 
 
 def record(
-    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend | None = None
+    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend = "auto"
 ) -> Recording:
     """Runs an arm over the session's tokens.
 
@@ -89,7 +89,7 @@ def record(
         arm: what runs.
         filled_by: the arm that reads the prompts, the same for all.
         step: the arm's step, which the logits are of; the experts are of an eager one, since a graph hides them.
-        backend: of the experts instead of the arm's own.
+        backend: of the experts.
     """
     routings = _Routings()
     _forced(session, arm, filled_by, session.eager_step, backend, routings)
@@ -114,7 +114,7 @@ def _forced(
     arm: ProfileArm,
     filled_by: ProfileArm,
     step: Any,
-    backend: Backend | None,
+    backend: Backend,
     routings: _Routings | None = None,
 ) -> Tensor:
     """Logits fp32 [steps * B, V] of the tokens that follow the prompts."""
@@ -124,8 +124,8 @@ def _forced(
     logits = []
     try:
         with session.running(arm, backend):
-            for tokens in session.forced.split(1, dim=1):
-                logits.append(step(tokens)[0][:, 0].float().cpu())
+            for tokens in session.forced.unbind(1):
+                logits.append(step(tokens[:, None])[0][:, 0].float().cpu())
                 session.cache.lengths += 1
     finally:
         for handle in handles:

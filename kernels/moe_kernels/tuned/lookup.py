@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,20 @@ def refresh() -> None:
     with _lock:
         _answers, _remembered, _knowledge = {}, 0, None
         _said.clear()
+
+
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Within it, lookups of all threads take the default configs: what a tuned model is compared with."""
+    global _answers, _remembered, _knowledge
+    with _lock:
+        kept = _answers, _remembered, _knowledge
+        _answers, _remembered, _knowledge = {}, 0, Knowledge.nothing()
+    try:
+        yield
+    finally:
+        with _lock:
+            _answers, _remembered, _knowledge = kept
 
 
 def explain(
@@ -154,6 +169,8 @@ def _remember(kernel: str | TunableKernel, device: Any, explanation: Explanation
 
 def _say(explanation: Explanation) -> None:
     """The token count is no part of what has been said: a problem speaks once, not once a batch size."""
+    if not _known().folders:
+        return
     said = (explanation.kernel, explanation.device, repr(explanation.problem))
     asked = f"{explanation.kernel} on {explanation.device or 'no device'}, {dict(explanation.problem)}"
     if explanation.taken is None:
