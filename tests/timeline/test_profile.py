@@ -92,6 +92,21 @@ def test_an_arm_with_other_results_fails_although_it_runs_its_kernels(wrong_resu
     assert any("expert sets differ" in failure for failure in wrong_results.failures)
 
 
+def uniform(logits, scale, top_k):
+    weights, ids = fused_routing(logits, scale, top_k)
+    return torch.full_like(weights, 1 / top_k), ids
+
+
+def unscaled(logits, scale, top_k):
+    return fused_routing(logits, torch.ones_like(scale), top_k)
+
+
+@pytest.mark.parametrize("route", [uniform, unscaled])
+def test_right_experts_with_wrong_weights_fail_too(route):
+    found = profiled(ARMS["split"], replace(ARMS["fused"], route=route))
+    assert any("nats" in failure for failure in found.failures)
+
+
 def test_a_red_arm_shows_no_comparison_anywhere(wrong_results, tmp_path):
     record = profile_record(wrong_results)
     assert (record["passed"], record["speedups"], record["diffs"]) == (False, None, [])

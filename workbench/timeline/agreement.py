@@ -136,9 +136,7 @@ def _forced(
 
 def difference(reference: Recording, other: Recording) -> Difference:
     """How far two recordings of the same tokens are apart; experts by more than ties of one rounding."""
-    apart = expert_set_mismatch(
-        reference.ids, other.ids, reference.router_logits, tolerance=_rounding(reference.router_logits)
-    )
+    apart = _experts_apart(reference, other)
     if not (np.isfinite(reference.logits).all() and np.isfinite(other.logits).all()):
         return Difference(quality=None, routings=len(apart), logit_max=None, logit_mean=None, finite=False)
     distance = np.abs(reference.logits - other.logits)
@@ -148,6 +146,15 @@ def difference(reference: Recording, other: Recording) -> Difference:
         logit_max=float(distance.max()),
         logit_mean=float(distance.mean()),
     )
+
+
+def _experts_apart(reference: Recording, other: Recording) -> np.ndarray:
+    """Where the expert sets differ by more than ties; an id of no expert always does."""
+    logits = reference.router_logits
+    known = ((other.ids >= 0) & (other.ids < logits.shape[1])).all(axis=1)
+    ids = np.where(known[:, None], other.ids, reference.ids)
+    apart: np.ndarray = expert_set_mismatch(reference.ids, ids, logits, tolerance=_rounding(logits)) | ~known
+    return apart
 
 
 def agree(arm: str, reference: str, found: Difference, floor: Difference, rounding: float) -> Agreement:
@@ -180,7 +187,7 @@ def _failures(found: Difference, floor: Difference, rounding: float) -> Iterator
         return
     disagreement, rounded = 1 - one.top1_agreement, 1 - other.top1_agreement
     # Logits that move by d each change a distribution by about d^2 / 2 nats at most.
-    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2
+    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2 / 2
     mismatch, floor_mismatch = one.expert_mismatch or 0.0, other.expert_mismatch or 0.0
     if mismatch > (limit := _limit(floor_mismatch, found.routings)):
         yield f"{mismatch:.2%} of the expert sets differ, up to {limit:.2%} is rounding"

@@ -186,7 +186,10 @@ def not_tuned(arm: ProfileArm, sources: Mapping[str, str | None], basis: Basis) 
     """The failure of a tuned arm for which a GPU has no results at all; on a CPU no kernel has a config."""
     if not arm.is_tuned or basis == "cpu" or any(sources.values()):
         return ()
-    return (f"arm {arm.name}: the results hold no config for this device, it ran the default ones",)
+    return (
+        f"arm {arm.name}: the results hold no usable config for this device, it ran the default ones; leave the arm "
+        "out, sweep, or admit modelled results by WORKBENCH_EVIDENCE=modelled",
+    )
 
 
 def of_routing(summary: Summary, basis: Basis) -> Summary:
