@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,14 +84,9 @@ def _request(
     from workbench.timeline.arms import select_arms
     from workbench.timeline.profile import ProfileRequest
 
-    for key, value, least in (
-        ("--batch", batch, 1),
-        ("--steps", steps, 1),
-        ("--context", context, 1),
-        ("--seed", seed, 0),
-    ):
-        if value < least:
-            raise InputError(f"must be at least {least}, got {value}", key=key)
+    _check_least(
+        {"--batch": (batch, 1), "--steps": (steps, 1), "--context": (context, 1), "--seed": (seed, 0)}
+    )
     config, where = _config(model, layers), _device(device)
     if graph and where.type != "cuda":
         raise InputError("CUDA graphs need a CUDA GPU; leave it out or use --eager", key="--graph")
@@ -109,6 +105,15 @@ def _request(
     if context > longest:
         raise InputError(f"must be up to {longest} for {model}, got {context}", key="--context")
     return request
+
+
+def _check_least(numbers: Mapping[str, tuple[int, int]]) -> None:
+    """Raises InputError for the first number that is below the least one beside it."""
+    from workbench.errors import InputError
+
+    for key, (value, least) in numbers.items():
+        if value < least:
+            raise InputError(f"must be at least {least}, got {value}", key=key)
 
 
 def _config(model: str, layers: int | None) -> Gemma4Config:

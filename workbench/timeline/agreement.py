@@ -80,7 +80,7 @@ class Agreement:
 
 
 def record(
-    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend | None = None
+    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend = "auto"
 ) -> Recording:
     """Runs an arm over the session's tokens.
 
@@ -89,7 +89,7 @@ def record(
         arm: what runs.
         filled_by: the arm that reads the prompts, the same for all.
         step: the arm's step, which the logits are of; the experts are of an eager one, since a graph hides them.
-        backend: of the experts instead of the arm's own.
+        backend: of the experts.
     """
     routings = _Routings()
     _forced(session, arm, filled_by, session.eager_step, backend, routings)
@@ -114,7 +114,7 @@ def _forced(
     arm: ProfileArm,
     filled_by: ProfileArm,
     step: Any,
-    backend: Backend | None,
+    backend: Backend,
     routings: _Routings | None = None,
 ) -> Tensor:
     """Logits fp32 [steps * B, V] of the tokens that follow the prompts."""
@@ -124,8 +124,8 @@ def _forced(
     logits = []
     try:
         with session.running(arm, backend):
-            for tokens in session.forced.split(1, dim=1):
-                logits.append(step(tokens)[0][:, 0].float().cpu())
+            for tokens in session.forced.unbind(1):
+                logits.append(step(tokens[:, None])[0][:, 0].float().cpu())
                 session.cache.lengths += 1
     finally:
         for handle in handles:
@@ -136,9 +136,7 @@ def _forced(
 
 def difference(reference: Recording, other: Recording) -> Difference:
     """How far two recordings of the same tokens are apart; experts by more than ties of one rounding."""
-    apart = expert_set_mismatch(
-        reference.ids, other.ids, reference.router_logits, tolerance=_rounding(reference.router_logits)
-    )
+    apart = _experts_apart(reference, other)
     if not (np.isfinite(reference.logits).all() and np.isfinite(other.logits).all()):
         return Difference(quality=None, routings=len(apart), logit_max=None, logit_mean=None, finite=False)
     distance = np.abs(reference.logits - other.logits)
@@ -148,6 +146,15 @@ def difference(reference: Recording, other: Recording) -> Difference:
         logit_max=float(distance.max()),
         logit_mean=float(distance.mean()),
     )
+
+
+def _experts_apart(reference: Recording, other: Recording) -> np.ndarray:
+    """Where the expert sets differ by more than ties; an id of no expert always does."""
+    logits = reference.router_logits
+    known = ((other.ids >= 0) & (other.ids < logits.shape[1])).all(axis=1)
+    ids = np.where(known[:, None], other.ids, reference.ids)
+    apart: np.ndarray = expert_set_mismatch(reference.ids, ids, logits, tolerance=_rounding(logits)) | ~known
+    return apart
 
 
 def agree(arm: str, reference: str, found: Difference, floor: Difference, rounding: float) -> Agreement:
@@ -180,7 +187,7 @@ def _failures(found: Difference, floor: Difference, rounding: float) -> Iterator
         return
     disagreement, rounded = 1 - one.top1_agreement, 1 - other.top1_agreement
     # Logits that move by d each change a distribution by about d^2 / 2 nats at most.
-    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2
+    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2 / 2
     mismatch, floor_mismatch = one.expert_mismatch or 0.0, other.expert_mismatch or 0.0
     if mismatch > (limit := _limit(floor_mismatch, found.routings)):
         yield f"{mismatch:.2%} of the expert sets differ, up to {limit:.2%} is rounding"

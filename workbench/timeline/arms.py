@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from moe_kernels.experts.backend import (
     BACKEND_TUNABLES,
     EXPERTS_BACKEND,
     Backend,
-    default_backend,
     explain_backend,
 )
 from moe_kernels.routing import fused_routing, split_routing
@@ -78,7 +76,7 @@ ARMS: dict[str, ProfileArm] = {
         ProfileArm(
             name="fused",
             description="fused routing at its default config, experts as in split",
-            route=partial(fused_routing, config={}),
+            route=fused_routing,
             must=_FUSED,
             must_not=_NOT_FUSED,
         ),
@@ -112,45 +110,44 @@ def select_arms(names: Sequence[str]) -> tuple[ProfileArm, ...]:
 
 
 @contextmanager
-def running(model: nn.Module, arm: ProfileArm, tokens: int, backend: Backend | None = None) -> Iterator[None]:
+def running(model: nn.Module, arm: ProfileArm, backend: Backend = "auto") -> Iterator[None]:
     """Makes the model's routers and experts run an arm; no weight is copied or moved.
 
     Args:
         model: holds `Gemma4Router` and `Gemma4Experts` modules.
         arm: what they run.
-        tokens: of a step, which decide the experts' default backend.
-        backend: of the experts instead of the arm's own, at its default config.
+        backend: of the experts.
     """
     routers = [each for each in model.modules() if isinstance(each, Gemma4Router)]
     experts = [each for each in model.modules() if isinstance(each, Gemma4Experts)]
     routes = [(router, router.route) for router in routers]
-    before = [(each, each.backend, each.kernel_config) for each in experts]
+    backends = [(each, each.backend) for each in experts]
     try:
         for router in routers:
             router.route = _annotated(arm.route)
         for each in experts:
-            chosen = backend or ("auto" if arm.is_tuned else default_experts(each, tokens))
-            each.backend = chosen
-            each.kernel_config = {} if chosen in BACKEND_TUNABLES and not arm.is_tuned else None
-        yield
+            each.backend = backend
+        with nullcontext() if arm.is_tuned else tuned.untuned():
+            yield
     finally:
         for router, route in routes:
             router.route = route
-        for each, was, config in before:
-            each.backend, each.kernel_config = was, config
-
-
-def default_experts(experts: Gemma4Experts, tokens: int) -> Backend:
-    """The backend that these experts take where nothing was tuned; `auto` where that is torch."""
-    weight = experts.down_proj
-    chosen = default_backend(experts_problem(experts.config, weight.dtype), tokens, weight.device)
-    return chosen if chosen in BACKEND_TUNABLES else "auto"  # type: ignore[return-value]
+        for each, was in backends:
+            each.backend = was
 
 
 def other_backend(experts: Gemma4Experts, tokens: int) -> Backend:
-    """Another way through the same experts, which differs from the default one in rounding only."""
+    """Another way through the same experts than the default one, from which it differs in rounding only.
+
+    Args:
+        experts: of any layer.
+        tokens: of a step, which decide the default.
+    """
+    weight = experts.down_proj
+    with tuned.untuned():
+        chosen = explain_backend(experts_problem(experts.config, weight.dtype), tokens, weight.device).backend
     others: Mapping[str, Backend] = {"decode": "grouped", "grouped": "decode"}
-    return others.get(default_experts(experts, tokens), "torch")
+    return others.get(chosen, "torch")
 
 
 def experts_problem(config: Gemma4Config, dtype: torch.dtype) -> dict[str, int | str]:
@@ -189,7 +186,10 @@ def not_tuned(arm: ProfileArm, sources: Mapping[str, str | None], basis: Basis) 
     """The failure of a tuned arm for which a GPU has no results at all; on a CPU no kernel has a config."""
     if not arm.is_tuned or basis == "cpu" or any(sources.values()):
         return ()
-    return (f"arm {arm.name}: the results hold no config for this device, it ran the default ones",)
+    return (
+        f"arm {arm.name}: the results hold no usable config for this device, it ran the default ones; leave the arm "
+        "out, sweep, or admit modelled results by WORKBENCH_EVIDENCE=modelled",
+    )
 
 
 def of_routing(summary: Summary, basis: Basis) -> Summary:

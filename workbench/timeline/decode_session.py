@@ -59,9 +59,9 @@ class DecodeSession:
         self.lengths = torch.full((batch,), context, device=device)
         self.cache = self.model.new_cache(batch, context + forced)
 
-    def running(self, arm: ProfileArm, backend: Backend | None = None) -> AbstractContextManager[None]:
+    def running(self, arm: ProfileArm, backend: Backend = "auto") -> AbstractContextManager[None]:
         """Runs the model as an arm within the context."""
-        return running(self.model, arm, self.batch, backend)
+        return running(self.model, arm, backend)
 
     def other_backend(self) -> Backend:
         """Another way through the model's experts."""

@@ -75,13 +75,6 @@ def explain_backend(
     return BackendChoice(backend=chosen, reason=reason, impossible=impossible)
 
 
-def default_backend(problem: Problem, tokens: int, device: Device = None) -> str:
-    """The backend that `auto` takes where nothing was tuned; arguments as for `explain_backend`."""
-    if why_no_kernel(str(problem["dtype"]), device):
-        return "torch"
-    return _by_rule(tokens, int(problem["top_k"]), int(problem["num_experts"]))[0]
-
-
 def check_backend(backend: str) -> None:
     """Raises ValueError unless there is such a backend."""
     if backend not in BACKENDS:

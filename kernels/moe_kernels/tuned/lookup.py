@@ -99,6 +99,15 @@ def pinned(configs: Mapping[str, Mapping[str, Value]]) -> Iterator[None]:
         _answers, _pins = before
 
 
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Within it, lookups of all threads take the default configs: what a tuned model is compared with."""
+    from moe_kernels.registry import TUNABLES
+
+    with pinned({name: {} for name in TUNABLES}):
+        yield
+
+
 def explain(
     kernel: str | TunableKernel,
     problem: Mapping[str, int | str],
@@ -181,6 +190,8 @@ def _remember(kernel: str | TunableKernel, device: Any, explanation: Explanation
 
 def _say(explanation: Explanation) -> None:
     """The token count is no part of what has been said: a problem speaks once, not once a batch size."""
+    if not _known().folders:
+        return
     said = (explanation.kernel, explanation.device, repr(explanation.problem))
     asked = f"{explanation.kernel} on {explanation.device or 'no device'}, {dict(explanation.problem)}"
     if explanation.taken is None:

@@ -320,3 +320,19 @@ def test_torch_compile_sees_the_row_of_each_token_count(results):
     write(results, a_file({4: a_row(2), 8: a_row(3)}))
     scale = torch.compile(lambda x: x * ask(x.shape[0])["block"], backend="eager")
     assert [scale(torch.ones(tokens))[0].item() for tokens in (4, 8, 5, 7, 4)] == [2, 3, 2, 3, 2]
+
+
+def test_within_untuned_every_lookup_takes_the_default_and_says_nothing(results, said):
+    write(results, a_file({8: a_row(2)}))
+    tuned_config = ask()
+    with tuned.untuned():
+        assert ask() == DEFAULT != tuned_config
+    assert ask() is tuned_config
+    assert not said()
+
+
+def test_an_error_within_untuned_brings_the_tuned_configs_back(results):
+    write(results, a_file({8: a_row(2)}))
+    with pytest.raises(KeyError), tuned.untuned():
+        raise KeyError
+    assert ask()["block"] == 2

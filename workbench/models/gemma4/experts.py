@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from moe_kernels.experts import fused_experts
 from moe_kernels.experts.backend import BACKENDS, Backend
-from moe_kernels.tunable import Config
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
 
@@ -45,8 +44,6 @@ class Gemma4Experts(nn.Module):
         experts, hidden, inner = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.config = config
         self.backend = backend
-        # What a profile's arm launches the kernels with instead of the tuned config.
-        self.kernel_config: Config | None = None
         self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * inner, hidden, device=device, dtype=dtype))
         self.down_proj = nn.Parameter(torch.empty(experts, hidden, inner, device=device, dtype=dtype))
         self.reset_parameters()
@@ -86,7 +83,6 @@ class Gemma4Experts(nn.Module):
             weights,
             ids,
             activation=self.config.hidden_activation,
-            config=self.kernel_config,
             backend=self.backend,
         )
 
