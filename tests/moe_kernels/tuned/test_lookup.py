@@ -320,3 +320,19 @@ def test_torch_compile_sees_the_row_of_each_token_count(results):
     write(results, a_file({4: a_row(2), 8: a_row(3)}))
     scale = torch.compile(lambda x: x * ask(x.shape[0])["block"], backend="eager")
     assert [scale(torch.ones(tokens))[0].item() for tokens in (4, 8, 5, 7, 4)] == [2, 3, 2, 3, 2]
+
+
+def test_a_pinned_kernel_gets_its_config_wherever_it_is_looked_up_and_only_then():
+    problem = {"num_experts": 128, "top_k": 8, "dtype": "bf16"}
+    before = tuned.lookup("routing", problem, 8, "NVIDIA_B200")
+    with tuned.pinned({"routing": {"num_warps": 8}}):
+        assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] == 8
+        with tuned.pinned({"routing": {}}):
+            assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] != 8
+        assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] == 8
+    assert tuned.lookup("routing", problem, 8, "NVIDIA_B200") == before
+
+
+def test_what_no_kernel_has_cannot_be_pinned():
+    with pytest.raises(ValueError, match="nothing"), tuned.pinned({"nothing": {}}):
+        pass
