@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workbench.bench.quality import expert_set_mismatch, kl_divergence, quality, top1_agreement
+from workbench.bench.quality import Quality, expert_set_mismatch, kl_divergence, quality, top1_agreement
 
 LOGITS = arrays(np.float64, (3, 5), elements=st.floats(-50, 50))
 
@@ -81,3 +81,22 @@ def test_a_difference_between_arms_is_judged_by_one_within_an_arm():
     assert same.within(floor)
     assert not broken.within(floor)
     assert (same.top1_agreement, same.kl_mean, same.expert_mismatch) == (1.0, pytest.approx(0), 0.0)
+
+
+def difference(agreement, kl, mismatch):
+    return Quality(
+        tokens=1000, top1_agreement=agreement, kl_mean=kl, kl_p99=10 * kl, expert_mismatch=mismatch
+    )
+
+
+def test_a_floor_is_the_worst_of_each_figure_with_a_margin():
+    floor = difference(0.99, 1e-3, 0.02).floor(difference(0.98, 5e-4, 0.03), margin=2.0)
+    assert floor.top1_agreement == pytest.approx(0.96)
+    assert (floor.kl_mean, floor.kl_p99, floor.expert_mismatch) == pytest.approx((2e-3, 2e-2, 0.06))
+
+
+def test_a_floor_of_equal_configs_leaves_room_for_one_token_and_no_more():
+    floor = difference(1.0, 0.0, 0.0).floor(resolution=2.0**-23)
+    assert difference(0.999, 0.0, 0.001).within(floor)
+    assert not difference(0.998, 0.0, 0.0).within(floor)
+    assert not difference(1.0, 1e-9, 0.0).within(floor)

@@ -17,9 +17,6 @@ __all__ = ["Quality", "expert_set_mismatch", "kl_divergence", "quality", "qualit
 Floats: TypeAlias = NDArray[np.float64]
 Booleans: TypeAlias = NDArray[np.bool_]
 
-# A logit near 1 has steps of 2^-8 in bf16; KL is about half the square of such a change.
-RESOLVED_NATS = 0.5 * 2.0**-16
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
@@ -39,20 +36,27 @@ class Quality:
     kl_p99: float
     expert_mismatch: float | None = None
 
-    def floor(self, *others: Quality, margin: float = 2.0) -> Quality:
+    def floor(self, *others: Quality, margin: float = 2.0, resolution: float = 2.0**-7) -> Quality:
         """What arms may differ by, from differences between configs of one arm: the worst of them, with a margin.
 
         Both sides are estimates of as many tokens, so equal ones exceed each other half the time: differences up to
-        `margin` times the worst pass, one token and divergences below what bf16 logits resolve do in any case.
+        `margin` times the worst pass. One token does in any case, and so does a divergence of half the square of
+        `resolution`, which is about what a change of logits by that much comes to.
+
+        Args:
+            others: further differences between configs.
+            margin: 1 or more.
+            resolution: the step of logits near 1 in the model's dtype; that of bf16 otherwise.
         """
+        resolved = 0.5 * resolution**2
         all_ = (self, *others)
         disagreement = max(1 - each.top1_agreement for each in all_)
         mismatches = [each.expert_mismatch for each in all_ if each.expert_mismatch is not None]
         return Quality(
             tokens=self.tokens,
             top1_agreement=min(1 - margin * disagreement, 1 - 1 / self.tokens),
-            kl_mean=max(margin * max(each.kl_mean for each in all_), RESOLVED_NATS),
-            kl_p99=max(margin * max(each.kl_p99 for each in all_), RESOLVED_NATS),
+            kl_mean=max(margin * max(each.kl_mean for each in all_), resolved),
+            kl_p99=max(margin * max(each.kl_p99 for each in all_), resolved),
             expert_mismatch=max(margin * max(mismatches), 1 / self.tokens) if mismatches else None,
         )
 

@@ -95,10 +95,13 @@ class LoadedWorkload:
         """
         given = {key: value for key, value in values.items() if value is not None}
         merged = {**self.source.data, **given}
-        # What an option says is on no line of the file.
-        lines = {path: line for path, line in self.source.lines.items() if not path or path[0] not in given}
-        source = YamlSource(self.source.file, merged, lines)
-        return _checked(validate(Workload, source), source) if given else self
+        source = YamlSource(self.source.file, merged, self.source.lines)
+        try:
+            return _checked(validate(Workload, source), source) if given else self
+        except InputError as error:
+            key = (error.key or "").partition("[")[0]
+            # What an option says is on no line of the file.
+            raise InputError(error.message, key=f"--{key}") if key in given else error from None
 
     def check_fits(self, positions: int, model: str) -> None:
         """Checks that a model has positions for every token of a request.

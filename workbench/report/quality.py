@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["QualityReport", "quality_record", "quality_tables"]
 
-_KL = "KL: divergence of next-token distributions from the baseline's, nats. Experts: tokens and layers routed otherwise."
+_KL = (
+    "KL: divergence of next-token distributions from the baseline's, nats. "
+    "Other experts: share of tokens and layers that are routed otherwise, ties aside."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from moe_kernels.experts.backend import Backend
 from workbench.bench.quality import Quality, expert_set_mismatch, quality
 from workbench.models.gemma4.router import Gemma4Router
 from workbench.timeline.arms import ProfileArm
-from workbench.timeline.decode_session import DTYPE, DecodeSession
+from workbench.timeline.decode_session import DecodeSession, working_dtype
 
 # How much further than rounding an arm may be, and how far chance may carry a share, in standard deviations.
 FLOOR_FACTOR = 2.0
@@ -34,11 +34,13 @@ class Recording:
         logits: fp32 [N, V].
         ids: [layers * N, K], the experts.
         router_logits: fp32 [layers * N, E].
+        dtype: what the model computes in.
     """
 
     logits: np.ndarray
     ids: np.ndarray
     router_logits: np.ndarray
+    dtype: torch.dtype = torch.bfloat16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,8 @@ def record(
     routings = _Routings()
     _forced(session, arm, filled_by, session.eager_step, backend, routings)
     logits = _forced(session, arm, filled_by, step, backend)
-    return Recording(logits.numpy(), torch.cat(routings.ids).numpy(), torch.cat(routings.logits).numpy())
+    ids, router_logits = torch.cat(routings.ids).numpy(), torch.cat(routings.logits).numpy()
+    return Recording(logits.numpy(), ids, router_logits, working_dtype(session.lengths.device))
 
 
 class _Routings:
@@ -153,7 +156,9 @@ def _experts_apart(reference: Recording, other: Recording) -> np.ndarray:
     logits = reference.router_logits
     known = ((other.ids >= 0) & (other.ids < logits.shape[1])).all(axis=1)
     ids = np.where(known[:, None], other.ids, reference.ids)
-    apart: np.ndarray = expert_set_mismatch(reference.ids, ids, logits, tolerance=_rounding(logits)) | ~known
+    apart: np.ndarray = (
+        expert_set_mismatch(reference.ids, ids, logits, tolerance=_rounding(logits, reference.dtype)) | ~known
+    )
     return apart
 
 
@@ -173,11 +178,11 @@ def agree(arm: str, reference: str, found: Difference, floor: Difference, roundi
 
 def logit_rounding(recording: Recording) -> float:
     """One rounding of the largest logit, in the model's dtype."""
-    return _rounding(recording.logits)
+    return _rounding(recording.logits, recording.dtype)
 
 
-def _rounding(values: np.ndarray) -> float:
-    return float(torch.finfo(DTYPE).eps * np.abs(values).max())
+def _rounding(values: np.ndarray, dtype: torch.dtype) -> float:
+    return float(torch.finfo(dtype).eps * np.abs(values).max())
 
 
 def _failures(found: Difference, floor: Difference, rounding: float) -> Iterator[str]:

@@ -20,7 +20,10 @@ from workbench.models.gemma4.memory import memory_footprint
 from workbench.timeline.arms import ProfileArm, other_backend, running
 from workbench.timeline.capture import Runner
 
-DTYPE = torch.bfloat16
+
+def working_dtype(device: torch.device | str) -> torch.dtype:
+    """bf16 on a GPU; fp32 on a CPU, where rounding to bf16 would differ between arms and nothing tells by how much."""
+    return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
 
 
 class DecodeSession:
@@ -52,7 +55,7 @@ class DecodeSession:
     ) -> None:
         check_memory(config, device, batch, context + forced)
         self.config, self.device, self.batch = config, device, batch
-        self.model = Gemma4ForCausalLM.random(config, device, DTYPE, seed)
+        self.model = Gemma4ForCausalLM.random(config, device, working_dtype(device), seed)
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(config.vocab_size, (batch, context + forced), generator=generator).to(device)
         self.prompts, self.forced = ids[:, :context], ids[:, context:]
@@ -94,7 +97,7 @@ class DecodeSession:
 
 def check_memory(config: Gemma4Config, device: torch.device, batch: int, tokens: int) -> None:
     """Raises InputError where weights and cache alone are larger than the device's memory."""
-    needed = memory_footprint(config, batch=batch, tokens=tokens, dtype=DTYPE).total
+    needed = memory_footprint(config, batch=batch, tokens=tokens, dtype=working_dtype(device)).total
     if device.type == "cuda":
         gc.collect()
         free = torch.cuda.mem_get_info(device)[0]

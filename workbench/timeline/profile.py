@@ -13,7 +13,7 @@ from workbench.models.gemma4 import Gemma4Config
 from workbench.timeline.agreement import Agreement, agree, difference, failures_of, logit_rounding, record
 from workbench.timeline.arms import ProfileArm, not_tuned, of_routing, tuned_from
 from workbench.timeline.capture import Tell, capture_arms, time_arms
-from workbench.timeline.decode_session import DTYPE, DecodeSession
+from workbench.timeline.decode_session import DecodeSession, working_dtype
 from workbench.timeline.liveness import check_liveness
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import Analysis, Summary, summarise
@@ -171,7 +171,7 @@ def _run(request: ProfileRequest, tell: Tell) -> Profile:
     runners = {arm.name: session.runner(arm, steps[arm.name]) for arm in request.arms}
     times = time_arms(runners, request.device, rounds=ROUNDS, steps=request.steps, tell=tell)
     analyses = capture_arms(runners, request.device, rounds=ROUNDS, steps=request.steps, tell=tell)
-    sources = tuned_from(request.config, DTYPE, request.batch, request.device)
+    sources = tuned_from(request.config, working_dtype(request.device), request.batch, request.device)
     return Profile(
         request=request,
         arms=tuple(

@@ -336,3 +336,19 @@ def test_an_error_within_untuned_brings_the_tuned_configs_back(results):
     with pytest.raises(KeyError), tuned.untuned():
         raise KeyError
     assert ask()["block"] == 2
+
+
+def test_a_pinned_kernel_gets_its_config_wherever_it_is_looked_up_and_only_then():
+    problem = {"num_experts": 128, "top_k": 8, "dtype": "bf16"}
+    before = tuned.lookup("routing", problem, 8, "NVIDIA_B200")
+    with tuned.pinned({"routing": {"num_warps": 8}}):
+        assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] == 8
+        with tuned.pinned({"routing": {}}):
+            assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] != 8
+        assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] == 8
+    assert tuned.lookup("routing", problem, 8, "NVIDIA_B200") == before
+
+
+def test_what_no_kernel_has_cannot_be_pinned():
+    with pytest.raises(ValueError, match="nothing"), tuned.pinned({"nothing": {}}):
+        pass

@@ -17,7 +17,7 @@ from workbench.yaml_source import brief, suggestion
 
 __all__ = ["ARMS", "AS_IS", "Arm", "Variant", "find_arm", "running"]
 
-_DEFAULTS: Mapping[str, Config] = dict.fromkeys(TUNABLES, {})
+_DEFAULTS: Mapping[str, Config] = {name: {} for name in TUNABLES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ difference between arms is judged by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +23,13 @@ from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
 __all__ = ["MARGIN", "ArmQuality", "compare_arms", "other_configs"]
 
 MARGIN = 2.0
-# Orders of summation that differ from the default's, for both ways through the experts.
-_OTHER_BLOCKS: Mapping[str, Mapping[str, int]] = {
-    "experts": {"BLOCK_SIZE_K": 32},
-    "experts_decode": {"BLOCK_SIZE_K": 64},
-}
+# Both ways through the experts, and other orders of summation than their defaults have.
+_ON_GPU = (
+    Variant("grouped", backend="grouped"),
+    Variant("decode", backend="decode"),
+    Variant("grouped, other blocks", backend="grouped", configs={"experts": {"BLOCK_SIZE_K": 32}}),
+    Variant("decode, other blocks", backend="decode", configs={"experts_decode": {"BLOCK_SIZE_K": 64}}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,7 @@ def other_configs(model: Gemma4ForCausalLM) -> tuple[Variant, ...]:
     """Other configs of an arm: on a GPU of its kernels; on a CPU, where none run, torch's loop over experts."""
     if model.device.type == "cpu":
         return (Variant("experts one by one", backend="torch"),)
-    blocks = tuple(
-        Variant(f"{backend}, other blocks", backend=backend, configs={kernel: _OTHER_BLOCKS[kernel]})
-        for backend, kernel in (("grouped", "experts"), ("decode", "experts_decode"))
-    )
-    return (Variant("grouped", backend="grouped"), Variant("decode", backend="decode"), *blocks)
+    return _ON_GPU
 
 
 def compare_arms(
@@ -102,7 +100,8 @@ def compare_arms(
         ArmQuality(variant.name, each.quality())
         for variant, each in zip(variants, found[len(arms) - 1 :], strict=True)
     ]
-    floor = made[0].quality.floor(*(each.quality for each in made[1:]), margin=margin)
+    others = (each.quality for each in made[1:])
+    floor = made[0].quality.floor(*others, margin=margin, resolution=torch.finfo(model.dtype).eps)
     qualities = [each.quality() for each in found[: len(arms) - 1]]
     judged = [
         ArmQuality(arm, each, each.within(floor)) for arm, each in zip(arms[1:], qualities, strict=True)

@@ -23,7 +23,8 @@ def import_harness() -> ModuleType:
     """
     # Read when their libraries are imported.
     os.environ.update(dict.fromkeys(_OFFLINE, "1"))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Its bars, one a suite and arm, would say less than a line does.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         import lm_eval
         import lm_eval.evaluator

@@ -1,6 +1,6 @@
 """MMLU from local files, in the layout of its authors' archive: `dev/SUBJECT_dev.csv` and `test/SUBJECT_test.csv`.
 
-Each line has the question, four choices and the letter of the right one. Source of prompt and scoring: Hendrycks et al.,
+Each line has the question, four choices and the letter of the right one. How it is asked and scored:
 https://arxiv.org/abs/2009.03300, section 4.
 """
 
@@ -57,7 +57,8 @@ def _task(folder: Path, test: Path, subject: str, shots: int) -> dict[str, Any]:
             "names": list(_COLUMNS),
             "header": None,
             "keep_default_na": False,
-            "dtype": str,
+            # As they stand: a column of numbers stays text.
+            "converters": dict.fromkeys(_COLUMNS, str),
         },
         "output_type": "multiple_choice",
         "test_split": "test",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from sys import stderr
 from typing import Any
 
 from workbench.bench.harness.library import import_harness, sandboxed_templates
@@ -97,7 +97,7 @@ def _run(
 
     from workbench.bench.harness.model import HarnessModel
 
-    with redirect_stdout(stderr), sandboxed_templates():
+    with redirect_stdout(sys.stderr), sandboxed_templates():
         try:
             folder = str(suites.folder) if suites.folder else None
             results = simple_evaluate(
