@@ -152,7 +152,10 @@ def test_a_file_under_another_devices_name_is_damaged(run, results):
     ("arguments", "message"),
     [
         (["b2000"], "no device 'b2000'"),
-        (["--kernel", "rooting"], "--kernel: unknown kernel 'rooting'; there are winners of: routing"),
+        (
+            ["--kernel", "rooting"],
+            "--kernel: unknown kernel 'rooting'; there are winners of: experts, routing",
+        ),
         (["--results", "nowhere"], "nowhere: is no folder"),
         (["--nothing"], "--nothing"),
     ],

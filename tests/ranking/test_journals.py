@@ -40,7 +40,7 @@ def a_run(tmp_path, *trials):
     folder = tmp_path / "runs" / "experts-1"
     with Journal(folder, sweep={"device": figures}, environment={}) as journal:
         for each in trials:
-            journal.record(each)
+            journal.record([each])
     return folder
 
 

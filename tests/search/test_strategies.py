@@ -12,7 +12,7 @@ from workbench.errors import InputError
 from workbench.search import STRATEGIES, SearchTask, SeedGroup, SeedRow
 from workbench.sweep.config_table import ConfigTable
 
-NAMES = ["exhaustive", "random", "optuna", "auto"]
+NAMES = ["exhaustive", "random", "optuna", "auto", "ranked"]
 
 
 def test_the_strategies_are_those_that_a_sweep_file_may_name():

@@ -105,10 +105,10 @@ def test_what_names_no_kernel_is_refused(complaint, kernel):
         ({"search": "{trials: 0}"}, "search.trials: must be greater than or equal to 1"),
         (
             {"search": "{strategy: grid}"},
-            "search.strategy: must be 'auto', 'optuna', 'random' or 'exhaustive'",
+            "search.strategy: must be 'auto', 'optuna', 'random', 'exhaustive' or 'ranked'",
         ),
         ({"measure": "{relative_ci: 1}"}, "measure.relative_ci: must be less than 1"),
-        ({"measure": "{routing: zipf}"}, "is no routing; allowed: uniform, zipf"),
+        ({"measure": "{routing: even}"}, "is no routing; allowed: uniform, zipf"),
         ({"measure": "{relative_ci: .nan}"}, "measure.relative_ci"),
         ({"verify": "{seeds: true}"}, "verify.seeds: must be an integer, got true"),
         ({"device": "[]"}, "device: is empty"),

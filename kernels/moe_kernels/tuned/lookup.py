@@ -102,10 +102,15 @@ def pinned(configs: Mapping[str, Mapping[str, Value]]) -> Iterator[None]:
 @contextmanager
 def untuned() -> Iterator[None]:
     """Within it, lookups of all threads take the default configs: what a tuned model is compared with."""
-    from moe_kernels.registry import TUNABLES
-
-    with pinned({name: {} for name in TUNABLES}):
+    global _answers, _remembered, _knowledge
+    with _lock:
+        kept = _answers, _remembered, _knowledge
+        _answers, _remembered, _knowledge = {}, 0, Knowledge.nothing()
+    try:
         yield
+    finally:
+        with _lock:
+            _answers, _remembered, _knowledge = kept
 
 
 def explain(

@@ -73,9 +73,9 @@ class ProblemSearch:
         while len(asked) < count and not self._seen.all():
             row = self._next_planned()
             if row is None:
-                if len(asked) >= (1 if told < ONE_AT_A_TIME else BATCH):
+                if asked and (not told or len(asked) >= (1 if told < ONE_AT_A_TIME else BATCH)):
                     break
-                row = self._most_promising()
+                row = self._most_promising() if told else self._spread()
             self._take(row)
             asked.append(row)
         return asked
@@ -99,6 +99,11 @@ class ProblemSearch:
         best = np.argsort(-scores, kind="stable")[: count + len(planned)]
         likely = belief.rows[best[np.isfinite(scores[best])]].tolist()
         return list(dict.fromkeys([*planned, *likely]))[:count]
+
+    def _spread(self) -> int:
+        """A config far from those whose results are awaited, where nothing is known yet."""
+        left = np.flatnonzero(~self._seen)
+        return next_spread(self.evidence.table, list(self._pending), left, self._rng)
 
     def _next_planned(self) -> int | None:
         while self._planned:
