@@ -18,6 +18,7 @@ from workbench.search.gaussian.coordinates import Coordinates
 from workbench.search.gaussian.evidence import Evidence
 from workbench.search.gaussian.lesson import Lesson
 from workbench.search.gaussian.problem import ProblemSearch
+from workbench.search.gaussian.threads import one_thread
 from workbench.search.strategy import Known, SearchTask, SeedGroup, SeedRow, Strategy
 
 MOST_LESSONS = 3
@@ -39,7 +40,8 @@ class Auto(Strategy):
 
     def ask(self, problem: int, count: int) -> Sequence[int]:
         """The most promising configs, one at a time while each result may change the next proposal."""
-        return self._begun(problem).ask(count)
+        with one_thread():
+            return self._begun(problem).ask(count)
 
     def tell(self, problem: int, config: int, time_us: float | None) -> None:
         """Takes a result into account, of a proposed config or of any other."""
@@ -55,7 +57,8 @@ class Auto(Strategy):
         What it would begin with follows from what the problems before it teach.
         """
         is_next = all(other in self._searches for other in range(problem))
-        return self._begun(problem).foresee(count) if is_next else ()
+        with one_thread():
+            return self._begun(problem).foresee(count) if is_next else ()
 
     def _begun(self, problem: int) -> ProblemSearch:
         search = self._search(problem)
