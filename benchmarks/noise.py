@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from workbench.replay import Family, Landscape
-from workbench.report.progress import SweepProgress
+from workbench.sweep.evaluate import Workload
+from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan, make_plans
+from workbench.sweep.rows import Trial
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
 
@@ -48,15 +50,14 @@ class Found:
     is_win: bool
 
 
-class Silent(SweepProgress):
+class Silent:
     """A progress that says nothing."""
 
-    def __getattribute__(self, name: str) -> object:
-        return (
-            (lambda *_: None)
-            if name in ("started", "trial", "work", "problem")
-            else super().__getattribute__(name)
-        )
+    def started(self, plan: SweepPlan, done: int, total: int) -> None: ...
+    def note(self, text: str) -> None: ...
+    def trial(self, trial: Trial) -> None: ...
+    def work(self, workload: Workload) -> None: ...
+    def problem(self, outcome: ProblemOutcome) -> None: ...
 
 
 def main() -> None:

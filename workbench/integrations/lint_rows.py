@@ -12,9 +12,11 @@ from workbench.devices.device import Device
 from workbench.integrations.engines import CONFIG_KEYS
 from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS
 from workbench.integrations.lint import Checked, Finding, Severity
-from workbench.integrations.shared_memory import ELEMENT_BYTES, shared_memory_bytes
+from workbench.ranking.legality import shared_bytes_of
 
 MAX_WARPS = 32
+# Bytes of an element of both operands, by the engines' words; where they differ the closed form says nothing.
+ELEMENT_BYTES: Mapping[str, int] = {"": 2, "fp8_w8a8": 1, "int8_w8a8": 1}
 _TILES = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K")
 _REQUIRED = (*_TILES, "GROUP_SIZE_M")
 # What Triton takes where a row names neither; other than tiles, they need not be there.
@@ -94,7 +96,7 @@ def _shared_memory(table: Checked) -> Iterator[Finding]:
             "", row.get("num_stages", 3)
         ):
             continue
-        needed = shared_memory_bytes(_clamped(table, row), element_bytes, device.compute_capability)
+        needed = shared_bytes_of(_clamped(table, row), device.compute_capability, element_bytes)
         if needed > device.shared_bytes_per_block:
             what = f"needs {needed:,} bytes of shared memory a block, {device.slug} allows"
             yield table.finding("error", "cannot-launch", f"{what} {device.shared_bytes_per_block:,}", key)

@@ -16,6 +16,9 @@ same. No multiple of a tile comes within 16 bytes of a limit. `num_stages` of 1,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,6 +26,7 @@ from workbench.ranking.workload import Array, Tiles
 
 # Rows below which Triton falls back from the tensor cores that read shared memory to mma.sync.
 SHARED_OPERAND_ROWS = 64
+TRITONS_STAGES = 3
 SHARED_OPERAND_ARCHS = (90, 100, 103)
 
 
@@ -46,6 +50,15 @@ def shared_bytes(tiles: Tiles, compute_capability: ArrayLike, element_bytes: Arr
     """
     tile = (tiles.m + tiles.n) * tiles.k * np.asarray(element_bytes, dtype=np.float64)
     return tile * np.where(reads_shared(tiles, compute_capability), tiles.stages, tiles.stages - 1)
+
+
+def shared_bytes_of(config: Mapping[str, Any], compute_capability: int, element_bytes: int) -> int:
+    """`shared_bytes` of one config, which names a tile and perhaps `num_stages`, otherwise Triton's."""
+    sizes = [config[f"BLOCK_SIZE_{axis}"] for axis in "MNK"]
+    stages = config.get("num_stages", TRITONS_STAGES)
+    # Neither groups nor warps make a difference.
+    tiles = Tiles(*np.asarray([*sizes, 1, 1, stages], dtype=np.float64)[:, None])
+    return int(shared_bytes(tiles, compute_capability, element_bytes)[0])
 
 
 def fits(

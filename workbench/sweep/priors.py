@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from moe_kernels.tunable import Config, Problem, TunableKernel
 from workbench.devices import Device
 from workbench.errors import InputError
-from workbench.ranking.legality import fits, shared_bytes
+from workbench.ranking.legality import shared_bytes_of
 from workbench.ranking.ranker import rank
-from workbench.ranking.workload import PARAMETERS, Tiles, Workload
+from workbench.ranking.workload import PARAMETERS, Workload
 
 RANKED = "experts"
 # Where the closed form of shared memory was compared with the compiled kernel; elsewhere the compile decides.
@@ -38,10 +38,10 @@ def why_too_large(problem: Problem, device: Device, config: Config) -> str | Non
     """Says how much shared memory a config needs beyond the limit, by the closed form where it is proven."""
     element_bytes = Workload.of(problem).element_bytes
     is_proven = device.compute_capability in PROVEN and int(config["num_stages"]) >= 2 and element_bytes == 2
-    tiles, limit = Tiles.of([config]), device.shared_bytes_per_block
-    if not is_proven or bool(fits(tiles, device.compute_capability, element_bytes, limit)[0]):
+    needed = shared_bytes_of(config, device.compute_capability, element_bytes)
+    limit = device.shared_bytes_per_block
+    if not is_proven or needed <= limit:
         return None
-    needed = int(shared_bytes(tiles, device.compute_capability, element_bytes)[0])
     return (
         f"needs {needed:,} bytes of shared memory a block by the closed form, {device.slug} allows {limit:,}"
     )

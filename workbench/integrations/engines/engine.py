@@ -102,7 +102,13 @@ class Engine(ABC):
     version: ClassVar[str]
     variable: ClassVar[str]
     package: ClassVar[PurePosixPath]
-    dtypes: ClassVar[Mapping[str, str]]
+    dtypes: ClassVar[Mapping[str, str]] = {
+        "bf16": "",
+        "fp16": "",
+        "fp32": "float32",
+        "fp8_w8a8": "fp8_w8a8",
+        "int4_w4a16": "int4_w4a16",
+    }
     known_dtypes: ClassVar[frozenset[str]]
     config_keys: ClassVar[frozenset[str]]
     top_keys: ClassVar[frozenset[str]] = frozenset()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import ClassVar
 
 from workbench.devices.device import Device
 from workbench.errors import InputError
@@ -34,13 +32,6 @@ class SGLang(Engine):
     version = "0.5.23"
     variable = "SGLANG_MOE_CONFIG_DIR"
     package = PurePosixPath("srt/layers/moe/moe_runner/triton_utils/configs")
-    dtypes: ClassVar[Mapping[str, str]] = {
-        "bf16": "",
-        "fp16": "",
-        "fp32": "float32",
-        "fp8_w8a8": "fp8_w8a8",
-        "int4_w4a16": "int4_w4a16",
-    }
     known_dtypes = frozenset({"", "fp8_w8a8", "int8_w8a8", "int8_w8a16", "int4_w4a16", "float32"})
     config_keys = frozenset({*CONFIG_KEYS, "num_ctas", "USE_TMA", *FOREIGN_GPU_KEYS})
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import ClassVar
 
 from moe_kernels.device_slug import device_slug
 from workbench.devices.device import Device
@@ -31,13 +29,6 @@ class VLLM(Engine):
     version = "0.33.0"
     variable = "VLLM_TUNED_CONFIG_FOLDER"
     package = PurePosixPath("model_executor/layers/fused_moe/configs")
-    dtypes: ClassVar[Mapping[str, str]] = {
-        "bf16": "",
-        "fp16": "",
-        "fp32": "float32",
-        "fp8_w8a8": "fp8_w8a8",
-        "int4_w4a16": "int4_w4a16",
-    }
     known_dtypes = frozenset({"", "fp8_w8a8", "fp8_w8a16", "int8_w8a16", "int4_w4a16", "float32"})
     config_keys = frozenset({*CONFIG_KEYS, "num_ctas", "SPLIT_K", *FOREIGN_GPU_KEYS})
     top_keys = frozenset({"triton_version"})
