@@ -1,0 +1,130 @@
+"""Small quantised checkpoints of every family, written with compressed-tensors and safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from compressed_tensors.compressors import ModelCompressor
+from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
+from safetensors.torch import save_file
+
+from moe_kernels.formats import Fp8, Int4, parse_format
+from tests.models.gemma4.twins import draw_models, hf_config
+from tests.moe_kernels.formats.theirs import (
+    FP8_COMPRESSOR,
+    INT4_COMPRESSOR,
+    NVFP4_COMPRESSOR,
+    compress_fp8,
+    compress_int4,
+    compress_nvfp4,
+    decompress,
+    fp8_args,
+    int4_args,
+    nvfp4_args,
+)
+
+# Nine experts, since compressed-tensors cannot unpack zero points of less than two words.
+HIDDEN, INNER, EXPERTS = 64, 48, 9
+PER_TOKEN = QuantizationArgs(num_bits=8, type="float", strategy="token", dynamic=True)
+
+
+def draw_theirs(**changes):
+    """A model of transformers in bf16 with one layer of experts."""
+    sizes = {
+        "hidden_size": HIDDEN,
+        "moe_intermediate_size": INNER,
+        "num_experts": EXPERTS,
+        "intermediate_size": 32,
+    }
+    hf = hf_config(layer_types=["full_attention"], **{**sizes, **changes})
+    return draw_models(hf, 3, torch.bfloat16)[1]
+
+
+def compress_matrix(matrix, name):
+    """The tensors of a matrix as compressed-tensors names them, and the matrix that it makes of them."""
+    weight_format = parse_format(name)
+    if isinstance(weight_format, Int4):
+        made, stored = compress_int4(matrix, weight_format), INT4_COMPRESSOR
+    elif isinstance(weight_format, Fp8):
+        made, stored = compress_fp8(matrix, weight_format), FP8_COMPRESSOR
+    else:
+        made, stored = compress_nvfp4(matrix), NVFP4_COMPRESSOR
+    back = decompress(stored, made[0], made[1])
+    return {part: tensor.clone().contiguous() for part, tensor in made[0].items()}, back.to(matrix.dtype)
+
+
+def split(state, module, name):
+    """Each expert's projections as weights of their own, dotted."""
+    tensors, dense = {}, {}
+    gate_up, down = (state[f"{module}.{projection}"] for projection in ("gate_up_proj", "down_proj"))
+    inner = down.shape[2]
+    for expert in range(len(down)):
+        halves = {
+            "gate_proj": gate_up[expert, :inner],
+            "up_proj": gate_up[expert, inner:],
+            "down_proj": down[expert],
+        }
+        for projection, matrix in halves.items():
+            found, dense[expert, projection] = compress_matrix(matrix.contiguous(), name)
+            tensors |= {f"{module}.{expert}.{projection}.{part}": tensor for part, tensor in found.items()}
+    joined = [torch.cat([dense[e, "gate_proj"], dense[e, "up_proj"]]) for e in range(len(down))]
+    return tensors, torch.stack(joined), torch.stack([dense[e, "down_proj"] for e in range(len(down))])
+
+
+def stacked(state, module, name):
+    """Both projections of all experts in three dimensions, with underscores."""
+    tensors, dense = {}, []
+    for projection in ("gate_up_proj", "down_proj"):
+        made = [compress_matrix(matrix, name) for matrix in state[f"{module}.{projection}"]]
+        for part in made[0][0]:
+            label = part.removeprefix("weight").removeprefix("_")
+            whole = torch.stack([found[part] for found, _ in made])
+            tensors[f"{module}.{projection}_{label}" if label else f"{module}.{projection}"] = whole
+        dense.append(torch.stack([back for _, back in made]))
+    return tensors, *dense
+
+
+FAMILIES: dict[str, Callable] = {"split": split, "stacked": stacked}
+
+
+def scheme_of(name, **changes):
+    weight_format = parse_format(name)
+    if isinstance(weight_format, Int4):
+        args = {"weights": int4_args(weight_format), "format": INT4_COMPRESSOR}
+    elif isinstance(weight_format, Fp8):
+        args = {"weights": fp8_args(weight_format), "input_activations": PER_TOKEN, "format": FP8_COMPRESSOR}
+    else:
+        args = {"weights": nvfp4_args(), "format": NVFP4_COMPRESSOR}
+    return QuantizationScheme(**{"targets": ["Linear"], **args, **changes})
+
+
+def write_config(folder: Path, theirs, scheme=None, ignore=()):
+    theirs.config.save_pretrained(folder)
+    if scheme is not None:
+        config = QuantizationConfig(
+            config_groups={"group_0": scheme},
+            ignore=["lm_head", *ignore],
+            format=scheme.format,
+            quantization_status="compressed",
+        )
+        ModelCompressor(quantization_config=config).update_config(folder)
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**fields, "dtype": "bfloat16"}))
+
+
+def write_experts(folder: Path, theirs, family: str, name: str, rename=lambda name: name):
+    """A checkpoint with quantised experts; gives the same model's state with what they stand for."""
+    state = {key: tensor.clone() for key, tensor in theirs.state_dict().items() if key != "lm_head.weight"}
+    module = "model.layers.0.experts"
+    tensors, gate_up, down = FAMILIES[family](state, module, name)
+    dense = {**state, f"{module}.gate_up_proj": gate_up, f"{module}.down_proj": down}
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(module)}
+    save_file(
+        {rename(key): tensor for key, tensor in {**kept, **tensors}.items()}, folder / "model.safetensors"
+    )
+    ignore = ["re:.*self_attn.*", r"re:.*\.mlp\..*", "re:.*router.*"]
+    write_config(folder, theirs, scheme_of(name), ignore=ignore)
+    return dense

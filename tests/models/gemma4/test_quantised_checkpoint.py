@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytest.importorskip("compressed_tensors", reason="needs compressed-tensors")
+
+from tests.models.gemma4.quantised_checkpoints import (
+    EXPERTS,
+    HIDDEN,
+    INNER,
+    compress_matrix,
+    draw_theirs,
+    scheme_of,
+    write_config,
+    write_experts,
+)
+from workbench.models.gemma4 import CheckpointError, Gemma4Config, Gemma4ForCausalLM, load_checkpoint
+
+MODULE = "model.layers.0.experts"
+FORMATS = (
+    "int4-g16",
+    "int4-g16-asym",
+    "int4-channel",
+    "int4-channel-asym",
+    "fp8-tensor",
+    "fp8-channel",
+    "fp8-block",
+    "nvfp4",
+)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    return draw_theirs()
+
+
+def dense_model(theirs, state):
+    model = Gemma4ForCausalLM(Gemma4Config.from_hf(theirs.config.to_dict()), dtype=torch.bfloat16)
+    model.load_state_dict(state, strict=False)
+    return model.eval()
+
+
+def assert_holds(model, dense):
+    """Its experts are exactly what compressed-tensors makes of the checkpoint."""
+    experts = model.get_submodule(MODULE)
+    for name in ("gate_up_proj", "down_proj"):
+        held = experts.projection(name)
+        held.format.check(held)
+        assert torch.equal(held.format.dequantise(held, torch.bfloat16), dense[f"{MODULE}.{name}"])
+
+
+@torch.no_grad()
+def assert_computes_the_same(model, reference):
+    residual = torch.randn(7, HIDDEN, generator=torch.Generator().manual_seed(4)).bfloat16()
+    (ours,), (theirs,) = (each.model.layers[0]._moe for each in (model, reference))
+    found, expected = ours(residual).float(), theirs(residual).float()
+    # Of eight-bit activations each value is off by up to a sixteenth, and by a thirtieth on average.
+    tolerance = 0.08 if model.get_submodule(MODULE).format.dtype_word == "fp8_w8a8" else 0.02
+    assert (found - expected).square().mean().sqrt() < tolerance * expected.square().mean().sqrt()
+
+
+@pytest.mark.parametrize("family", ["split", "stacked"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_experts_of_every_family_and_format_are_what_compressed_tensors_wrote(theirs, tmp_path, family, name):
+    dense = write_experts(tmp_path, theirs, family, name)
+    model, report = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+    assert_computes_the_same(model, dense_model(theirs, dense))
+    assert {*report.used, *report.unused} == set(load_file(tmp_path / "model.safetensors"))
+    assert dict(report.unused) == {}
+    known = {"fp8-tensor": "fp8-channel", "fp8-block": "fp8-block-r16"} if family == "split" else {}
+    assert report.formats == {MODULE: known.get(name, name)}
+    assert (report.notes, report.dequantised) == ((), {})
+
+
+@pytest.mark.parametrize("name", ["int4-channel-asym", "fp8-block", "fp8-channel"])
+def test_sizes_that_fill_no_words_and_no_blocks_are_loaded_too(tmp_path, name):
+    theirs = draw_theirs(hidden_size=44, moe_intermediate_size=13)
+    dense = write_experts(tmp_path, theirs, "split", name)
+    model, _ = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+
+
+RENAMED = {
+    "a module of its own": lambda name: name.replace(".experts.", ".moe.experts."),
+    "a model of more than text": lambda name: name.replace("model.", "model.language_model.", 1),
+    "a model inside": lambda name: f"language_model.{name}",
+    "both": lambda name: name.replace("model.", "model.language_model.", 1).replace(
+        ".experts.", ".moe.experts."
+    ),
+}
+
+
+@pytest.mark.parametrize("where", RENAMED)
+@pytest.mark.parametrize(("family", "name"), [("split", "fp8-channel"), ("stacked", "int4-g16")])
+def test_experts_are_found_wherever_exports_put_them(theirs, tmp_path, where, family, name):
+    dense = write_experts(tmp_path, theirs, family, name, RENAMED[where])
+    model, report = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+    assert report.unused == {}
+
+
+def as_modelopt(tensors):
+    """The same weights under ModelOpt's names."""
+    names = {
+        "weight_packed": "weight",
+        "weight_scale": "weight_scale",
+        "weight_global_scale": "weight_scale_2",
+    }
+    renamed = {}
+    for name, tensor in tensors.items():
+        module, _, part = name.rpartition(".")
+        if part in names:
+            renamed[f"{module}.{names[part]}"] = (
+                tensor.reciprocal() if part == "weight_global_scale" else tensor
+            )
+            renamed[f"{module}.input_scale"] = torch.tensor(0.5)
+    return renamed
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_modelopts_nvfp4_says_so_in_its_own_file_or_in_the_config(theirs, tmp_path, beside):
+    dense = write_experts(tmp_path, theirs, "split", "nvfp4")
+    held = load_file(tmp_path / "model.safetensors")
+    experts = as_modelopt({name: tensor for name, tensor in held.items() if ".experts." in name})
+    save_file(
+        {**{name: held[name] for name in held if ".experts." not in name}, **experts},
+        tmp_path / "model.safetensors",
+    )
+    said = {
+        "quant_algo": "NVFP4",
+        "group_size": 16,
+        "exclude_modules": ["*self_attn*", "*.mlp.*", "*router*", "lm_head"],
+    }
+    write_config(tmp_path, theirs)
+    if beside:
+        (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": said}))
+    else:
+        edit_config(tmp_path, quantization_config={"quant_method": "modelopt", **said})
+    model, report = load_checkpoint(tmp_path)
+    for name in ("gate_up_proj", "down_proj"):
+        weights = model.get_submodule(MODULE).projection(name)
+        found = weights.format.dequantise(weights)
+        torch.testing.assert_close(found, dense[f"{MODULE}.{name}"].float(), rtol=2**-7, atol=0)
+    assert len(report.unused) == 3 * EXPERTS
+    assert set(report.unused.values()) == {"activations have no static scales here"}
+    assert report.notes == ("nvfp4: activations stay in 16 bits",)
+
+
+@pytest.mark.parametrize("name", ["int4-g16-asym", "fp8-channel", "fp8-block", "nvfp4"])
+def test_linear_layers_and_the_router_are_dequantised_and_reported(theirs, tmp_path, name):
+    state = {key: tensor.clone() for key, tensor in theirs.state_dict().items() if key != "lm_head.weight"}
+    linear = [
+        key for key, module in theirs.named_modules() if type(module) is torch.nn.Linear and key != "lm_head"
+    ]
+    assert "model.layers.0.router.proj" in linear
+    for module in linear:
+        matrix = state.pop(f"{module}.weight")
+        found, state[f"{module}.dense"] = compress_matrix(matrix, name)
+        state |= {f"{module}.{part}": tensor for part, tensor in found.items()}
+    expected = {f"{module}.weight": state.pop(f"{module}.dense") for module in linear}
+    save_file(state, tmp_path / "model.safetensors")
+    write_config(tmp_path, theirs, scheme_of(name))
+    model, report = load_checkpoint(tmp_path)
+    for key, tensor in expected.items():
+        assert torch.equal(model.get_parameter(key), tensor), key
+    assert report.dequantised == dict.fromkeys(expected, name)
+    assert report.formats == {}
+
+
+def test_what_the_config_has_quantised_and_the_file_has_not_is_taken_and_noted(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "split", "int4-g16")
+    write_config(tmp_path, theirs, scheme_of("int4-g16"), ignore=["re:.*self_attn.*", r"re:.*\.mlp\..*"])
+    _, report = load_checkpoint(tmp_path)
+    assert report.notes == (
+        "model.layers.0.router.proj.weight: not quantised, though "
+        "quantization_config.config_groups.group_0 covers such modules",
+    )
+
+
+def test_a_checkpoint_in_shards_gives_the_same(theirs, tmp_path):
+    dense = write_experts(tmp_path, theirs, "split", "int4-g16-asym")
+    held = load_file(tmp_path / "model.safetensors")
+    names = sorted(held)
+    # Parts of a weight end up in different files.
+    files = {name: f"model-{index % 3}.safetensors" for index, name in enumerate(names)}
+    for file in set(files.values()):
+        save_file({name: held[name].clone() for name in names if files[name] == file}, tmp_path / file)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    model, report = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+    assert dict(report.used) == files
+
+
+def test_quantised_experts_keep_their_dtypes_when_the_model_changes_its_own(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "stacked", "fp8-block")
+    model, report = load_checkpoint(tmp_path, dtype=torch.float32)
+    before = {name: tensor.dtype for name, tensor in model.get_submodule(MODULE).state_dict().items()}
+    after = {name: tensor.dtype for name, tensor in model.half().get_submodule(MODULE).state_dict().items()}
+    assert before == after
+    assert (report.dtype, model.dtype) == ("float32", torch.float16)
+    assert set(before) == {"gate_up_proj", "gate_up_proj_scale", "down_proj", "down_proj_scale"}
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def edit_quantisation(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config["quantization_config"])
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def edit_tensors(folder, change):
+    held = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+    change(held)
+    save_file(held, folder / "model.safetensors")
+
+
+def set_weights(**changes):
+    return lambda said: said["config_groups"]["group_0"]["weights"].update(changes)
+
+
+CONFIGS = {
+    "another group size": (
+        set_weights(group_size=32),
+        r"experts\S*: (group size 32 does not divide the input size 48|must have shape)",
+    ),
+    "zero points announced": (
+        set_weights(symmetric=False),
+        r"experts\S*: its weight_zero_point is missing, int4-g16-asym needs",
+    ),
+    "an unknown number of bits": (
+        set_weights(num_bits=3),
+        r"group_0.weights: must be one of int 4 bits per group, .*, got int 3",
+    ),
+    "words as numbers": (
+        set_weights(group_size="16"),
+        r"group_0.weights.group_size: must be a positive multiple of 8",
+    ),
+    "groups by activation": (
+        set_weights(actorder="group"),
+        r"weights.actorder: must be null, static or weight",
+    ),
+    "no groups": (lambda said: said.pop("config_groups"), r"quantization_config.config_groups: missing"),
+    "groups that are none": (
+        lambda said: said.update(config_groups=[1]),
+        r"config_groups: must be an object",
+    ),
+    "another storage": (
+        lambda said: said["config_groups"]["group_0"].update(format="nvfp4-pack-quantized"),
+        r"group_0.format: must be pack-quantized for int4-g16 weights, got 'nvfp4-pack-quantized'",
+    ),
+    "an unknown storage": (
+        lambda said: said["config_groups"]["group_0"].update(format="marlin-24"),
+        r"group_0.format: must be one of pack-quantized, .*, got 'marlin-24'",
+    ),
+    "an expression that is none": (
+        lambda said: said.update(ignore=["re:("]),
+        r"'re:\(' is no regular",
+    ),
+    "experts ignored": (
+        lambda said: said.update(ignore=["re:.*experts.*"]),
+        r"belongs to a quantised weight, for which quantization_config of config.json has no format",
+    ),
+    "transforms": (
+        lambda said: said.update(transform_config={"config_groups": {"R1": {}}}),
+        r"transform_config.config_groups: must be empty",
+    ),
+    "another method": (
+        lambda said: said.update(quant_method="gptq"),
+        r"quant_method: .*: GPTQ's own layout",
+    ),
+    "AWQ": (
+        lambda said: said.update(quant_method="awq"),
+        r"quant_method: .*: AWQ's own layout is not",
+    ),
+    "an unknown method": (
+        lambda said: said.update(quant_method="magic"),
+        r"quant_method: .*, got 'magic'$",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_config_that_does_not_agree_with_the_tensors_is_refused(theirs, tmp_path, case):
+    change, message = CONFIGS[case]
+    write_experts(tmp_path, theirs, "split", "int4-g16")
+    edit_quantisation(tmp_path, change)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+FIRST = f"{MODULE}.0.gate_proj"
+
+
+def replace_part(part, tensor):
+    return lambda held: held.update({f"{FIRST}.{part}": tensor})
+
+
+def spoil(held):
+    held[f"{FIRST}.weight_scale"][0, 0] = float("nan")
+
+
+def spell_as_gptq(held):
+    held.update(
+        {f"{FIRST}.qweight": held.pop(f"{FIRST}.weight_packed"), f"{FIRST}.g_idx": torch.zeros(64).int()}
+    )
+
+
+TENSORS = {
+    "NaN among the scales": (spoil, rf"{FIRST}.weight_scale: must be finite, has NaN or infinity"),
+    "a missing scale": (
+        lambda held: held.pop(f"{FIRST}.weight_scale"),
+        rf"{FIRST}.weight_packed: its weight_scale is missing",
+    ),
+    "a missing expert": (
+        lambda held: [held.pop(name) for name in list(held) if f"{MODULE}.1.up_proj" in name],
+        rf"{MODULE}\.1\.up_proj is missing beside it",
+    ),
+    "an expert too many": (
+        lambda held: held.update({f"{MODULE}.70.up_proj.weight_packed": torch.zeros(1).int()}),
+        r"experts\.70\.up_proj\.weight_packed: expert 70 is beyond num_experts \(9\)",
+    ),
+    "a wrong packing": (
+        replace_part("weight_packed", torch.zeros(INNER, HIDDEN // 4).int()),
+        rf"{FIRST}.weight_packed: must have shape \[48, 8\] for int4-g16, got \[48, 16\]",
+    ),
+    "another dtype": (
+        replace_part("weight_packed", torch.zeros(INNER, HIDDEN // 8)),
+        rf"{FIRST}.weight_packed: dtype must be int32 for int4-g16, got float32",
+    ),
+    "zero points too many": (
+        replace_part("weight_zero_point", torch.zeros(INNER // 8, 4).int()),
+        rf"{FIRST}.weight_zero_point: must be absent, int4-g16 has no zero points",
+    ),
+    "another shape said": (
+        replace_part("weight_shape", torch.tensor([1, 2])),
+        rf"{FIRST}.weight_shape: must say \[48, 64\]",
+    ),
+    "a dense expert among them": (
+        lambda held: [
+            held.update({f"{FIRST}.weight": torch.zeros(INNER, HIDDEN)}),
+            *(held.pop(f"{FIRST}.weight_{part}") for part in ("packed", "scale", "shape")),
+        ],
+        rf"{FIRST}.weight: must be quantised as int4-g16, as .*group_0 says, got float32",
+    ),
+    "GPTQ's tensors": (spell_as_gptq, r"is of GPTQ's own layout, which is not read"),
+    "both families": (
+        lambda held: held.update(
+            {f"{MODULE}.down_proj_packed": torch.zeros(EXPERTS, HIDDEN, INNER // 8).int()}
+        ),
+        r"is there twice, also as ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_tensors_that_are_missing_or_do_not_fit_are_named_with_their_file(theirs, tmp_path, case):
+    change, message = TENSORS[case]
+    write_experts(tmp_path, theirs, "split", "int4-g16")
+    edit_tensors(tmp_path, change)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(tmp_path)
+    assert "model.safetensors: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_quantised_tensors_without_a_config_are_refused(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "stacked", "int4-g16")
+    write_config(tmp_path, theirs)
+    with pytest.raises(
+        CheckpointError, match=r"_proj_packed: belongs to a quantised weight, but config.json has"
+    ):
+        load_checkpoint(tmp_path)
+
+
+def test_a_header_that_lies_about_sizes_is_named(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "stacked", "int4-g16")
+    file = tmp_path / "model.safetensors"
+    content = file.read_bytes()
+    for lie in (
+        content.replace(b'"shape":[64]', b'"shape":[65]', 1),
+        b"\xff" * 8 + content[8:],
+        content[:-9],
+    ):
+        file.write_bytes(lie)
+        with pytest.raises(CheckpointError, match=r"model.safetensors: is no readable safetensors file"):
+            load_checkpoint(tmp_path)

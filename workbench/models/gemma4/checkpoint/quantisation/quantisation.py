@@ -1,0 +1,68 @@
+"""How a checkpoint says that it is quantised: rules that give modules a format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from moe_kernels.formats import WeightFormat
+from workbench.models.gemma4.checkpoint_error import CheckpointError
+
+_CLASS = re.compile(r"[A-Z]\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A format for some modules.
+
+    Attributes:
+        key: where the config says it.
+        targets: names of modules or of their classes, wildcards, or regular expressions after `re:`.
+        format: of their weights.
+        note: what the model does otherwise than the rule says, or empty.
+    """
+
+    key: str
+    targets: tuple[str, ...]
+    format: WeightFormat
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantisation:
+    """A checkpoint's own account of its formats.
+
+    Attributes:
+        file: that says it.
+        key: where in the file.
+        rules: the first that names a module goes before one that names its class.
+        ignored: modules that no rule is for; as `Rule.targets`.
+    """
+
+    file: Path
+    key: str
+    rules: tuple[Rule, ...]
+    ignored: tuple[str, ...] = ()
+
+    def rule_for(self, names: Collection[str], classes: Collection[str]) -> Rule | None:
+        """The rule for a module that has these names, by itself or by one of its classes."""
+        if any(self._names(pattern, names) or pattern in classes for pattern in self.ignored):
+            return None
+        for rule in self.rules:
+            if any(self._names(pattern, names) for pattern in rule.targets):
+                return rule
+        return next((rule for rule in self.rules if set(rule.targets) & set(classes)), None)
+
+    def _names(self, pattern: str, names: Collection[str]) -> bool:
+        if pattern.startswith("re:"):
+            try:
+                return any(re.match(pattern.removeprefix("re:"), name) for name in names)
+            except re.error as error:
+                message = f"{pattern!r} is no regular expression: {error}"
+                raise CheckpointError(message, file=self.file, key=self.key) from None
+        if _CLASS.fullmatch(pattern):
+            return False
+        return any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}.") for name in names)
