@@ -1,4 +1,4 @@
-"""What checkpoints say of their quantisation, by the method that made them."""
+"""Finds what a checkpoint says of its quantisation, by the method that made it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from workbench.models.gemma4.checkpoint.quantisation.compressed_tensors import r
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
 from workbench.models.gemma4.checkpoint.quantisation.fine_grained import read_fine_grained
 from workbench.models.gemma4.checkpoint.quantisation.modelopt import read_modelopt
-from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation
 from workbench.models.gemma4.safetensors_folder import read_json
-
-__all__ = ["METHODS", "OTHERS", "Quantisation", "Rule", "read_quantisation"]
 
 METHODS: Mapping[str, Callable[[Fields], Quantisation]] = {
     "compressed-tensors": read_compressed_tensors,
