@@ -8,7 +8,13 @@ from pathlib import Path
 
 import torch
 from compressed_tensors.compressors import ModelCompressor
-from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
+from compressed_tensors.quantization import (
+    QuantizationArgs,
+    QuantizationConfig,
+    QuantizationScheme,
+    apply_quantization_config,
+)
+from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
 from safetensors.torch import save_file
 
 from moe_kernels.formats import Fp8, Int4, parse_format
@@ -17,11 +23,13 @@ from tests.moe_kernels.formats.theirs import (
     FP8_COMPRESSOR,
     INT4_COMPRESSOR,
     NVFP4_COMPRESSOR,
+    blocked,
     compress_fp8,
     compress_int4,
     compress_nvfp4,
     decompress,
     fp8_args,
+    grouped,
     int4_args,
     nvfp4_args,
 )
@@ -128,3 +136,51 @@ def write_experts(folder: Path, theirs, family: str, name: str, rename=lambda na
     ignore = ["re:.*self_attn.*", r"re:.*\.mlp\..*", "re:.*router.*"]
     write_config(folder, theirs, scheme_of(name), ignore=ignore)
     return dense
+
+
+class UnfusedExpert(torch.nn.Module):
+    """One expert with a linear layer for each projection, as quantisers that know linear layers make them."""
+
+    def __init__(self, gate_up, down):
+        super().__init__()
+        gate, up = gate_up.chunk(2)
+        for name, matrix in (("gate_proj", gate), ("up_proj", up), ("down_proj", down)):
+            linear = torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias=False, dtype=matrix.dtype)
+            linear.weight.data = matrix.clone()
+            self.register_module(name, linear)
+
+
+def unfuse(theirs):
+    for layer in theirs.model.layers:
+        pairs = zip(layer.experts.gate_up_proj.data, layer.experts.down_proj.data, strict=True)
+        layer.experts = torch.nn.ModuleList([UnfusedExpert(*pair) for pair in pairs])
+
+
+def calibrate(module):
+    """Gives a linear layer, to which a scheme is attached, the scales of its own range."""
+    args, weight, global_scale = module.quantization_scheme.weights, module.weight.data, None
+    shared = {"tensor": weight.flatten(), "channel": weight.unsqueeze(1), "block": blocked(weight)}
+    part = shared[args.strategy] if args.strategy in shared else grouped(weight, args.group_size)
+    if args.strategy == "tensor_group":
+        global_scale = module.weight_global_scale.data = generate_gparam(weight.amin(), weight.amax())
+    found = calculate_qparams(part.amin(-1), part.amax(-1), args, global_scale=global_scale)
+    for name, tensor in zip(("weight_scale", "weight_zero_point"), found, strict=True):
+        if getattr(module, name, None) is not None:
+            getattr(module, name).data = tensor
+
+
+def write_compressed(folder: Path, theirs, name: str):
+    """The whole model compressed and saved by the packages themselves; gives the state that it decompresses to."""
+    unfuse(theirs)
+    apply_quantization_config(
+        theirs, QuantizationConfig(config_groups={"all": scheme_of(name)}, ignore=["lm_head"])
+    )
+    for module in theirs.modules():
+        if hasattr(module, "quantization_scheme"):
+            calibrate(module)
+    compressor = ModelCompressor.from_pretrained_model(theirs)
+    compressor.compress_model(theirs)
+    theirs.save_pretrained(folder)
+    compressor.update_config(folder)
+    compressor.decompress_model(theirs)
+    return theirs.state_dict()

@@ -15,6 +15,7 @@ from tests.models.gemma4.quantised_checkpoints import (
     compress_matrix,
     draw_theirs,
     scheme_of,
+    write_compressed,
     write_config,
     write_experts,
 )
@@ -170,6 +171,24 @@ def test_linear_layers_and_the_router_are_dequantised_and_reported(theirs, tmp_p
         assert torch.equal(model.get_parameter(key), tensor), key
     assert report.dequantised == dict.fromkeys(expected, name)
     assert report.formats == {}
+
+
+@pytest.mark.parametrize("name", ["int4-g16", "int4-g16-asym", "fp8-tensor", "fp8-channel", "nvfp4"])
+def test_a_model_that_compressed_tensors_compressed_as_a_whole_is_loaded(tmp_path, name):
+    expected = write_compressed(tmp_path, draw_theirs(), name)
+    model, report = load_checkpoint(tmp_path)
+    weights = {key: tensor for key, tensor in expected.items() if key.endswith(".weight")}
+    experts = {key: weights.pop(key) for key in list(weights) if ".experts." in key}
+    joined = {"gate_up_proj": [], "down_proj": []}
+    for expert in range(EXPERTS):
+        gate, up, down = (experts[f"{MODULE}.{expert}.{name}_proj.weight"] for name in ("gate", "up", "down"))
+        joined["gate_up_proj"].append(torch.cat([gate, up]))
+        joined["down_proj"].append(down)
+    assert_holds(model, {f"{MODULE}.{key}": torch.stack(found) for key, found in joined.items()})
+    state = model.state_dict()
+    assert all(torch.equal(state[key], tensor) for key, tensor in weights.items())
+    assert "model.layers.0.router.proj.weight" in report.dequantised
+    assert (report.unused, report.notes) == ({}, ())
 
 
 def test_what_the_config_has_quantised_and_the_file_has_not_is_taken_and_noted(theirs, tmp_path):

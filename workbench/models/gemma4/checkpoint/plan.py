@@ -175,11 +175,11 @@ class Planner:
         """Names under which the config may know a weight's module; a stacked one stands for those of each expert."""
         place, raw = group.place, group.any_header.name.rpartition(".")[0]
         names = spellings(place.module, raw)
-        if place.experts is not None:
+        if place.experts is not None and place.expert is None:
             names |= spellings(place.experts, raw)
             split = ("gate_proj", "up_proj") if place.projection == "gate_up_proj" else (place.projection,)
             for projection in split:
-                names |= spellings(f"{place.experts}.{place.expert or 0}.{projection}", raw)
+                names |= spellings(f"{place.experts}.0.{projection}", raw)
         return names
 
     def _rule_of_expert(self, group: WeightGroup) -> Rule | None:

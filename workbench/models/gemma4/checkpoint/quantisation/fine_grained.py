@@ -19,4 +19,4 @@ def read_fine_grained(fields: Fields) -> Quantisation:
         fields.fail(f"must be {_BLOCK}, got {fields.get('weight_block_size')!r}", "weight_block_size")
     ignored = fields.words("modules_to_not_convert")
     rule = Rule(key=fields.key, targets=("Linear",), format=Fp8("block"))
-    return Quantisation(file=fields.file, key=fields.key, rules=(rule,), ignored=ignored)
+    return Quantisation(file=fields.file, key=fields.key, rules=(rule,), ignored=ignored, is_nested=True)

@@ -35,7 +35,7 @@ def read_modelopt(fields: Fields) -> Quantisation:
     else:
         rules = [_rule(inner, _EVERY)]
     ignored = (*inner.words("exclude_modules"), *inner.words("ignore"))
-    return Quantisation(file=fields.file, key=inner.key, rules=tuple(rules), ignored=ignored)
+    return Quantisation(file=fields.file, key=inner.key, rules=tuple(rules), ignored=ignored, is_nested=True)
 
 
 def _rule(fields: Fields, targets: tuple[str, ...]) -> Rule:

@@ -20,7 +20,7 @@ class Rule:
 
     Attributes:
         key: where the config says it.
-        targets: names of modules or of their classes, wildcards, or regular expressions after `re:`.
+        targets: names of modules or of their classes, regular expressions after `re:`, or wildcards.
         format: of their weights.
         note: what the model does otherwise than the rule says, or empty.
     """
@@ -40,12 +40,15 @@ class Quantisation:
         key: where in the file.
         rules: the first that names a module goes before one that names its class.
         ignored: modules that no rule is for; as `Rule.targets`.
+        is_nested: whether a name means all modules inside, too. compressed-tensors' does not: where it has quantised
+            a router's projection, it may list the router itself as ignored.
     """
 
     file: Path
     key: str
     rules: tuple[Rule, ...]
     ignored: tuple[str, ...] = ()
+    is_nested: bool = False
 
     def rule_for(self, names: Collection[str], classes: Collection[str]) -> Rule | None:
         """The rule for a module that has these names, by itself or by one of its classes."""
@@ -65,4 +68,6 @@ class Quantisation:
                 raise CheckpointError(message, file=self.file, key=self.key) from None
         if _CLASS.fullmatch(pattern):
             return False
+        if not self.is_nested:
+            return pattern in names
         return any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}.") for name in names)
