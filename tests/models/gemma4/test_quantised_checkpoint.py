@@ -4,6 +4,8 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 pytest.importorskip("compressed_tensors", reason="needs compressed-tensors")
@@ -20,6 +22,7 @@ from tests.models.gemma4.quantised_checkpoints import (
     write_experts,
 )
 from workbench.models.gemma4 import CheckpointError, Gemma4Config, Gemma4ForCausalLM, load_checkpoint
+from workbench.models.gemma4.checkpoint.quantisation import read_quantisation
 
 MODULE = "model.layers.0.experts"
 FORMATS = (
@@ -415,3 +418,34 @@ def test_a_header_that_lies_about_sizes_is_named(theirs, tmp_path):
         file.write_bytes(lie)
         with pytest.raises(CheckpointError, match=r"model.safetensors: is no readable safetensors file"):
             load_checkpoint(tmp_path)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 200)
+    | st.sampled_from(("", "int", "float", "re:(", "re:.*", "Linear")),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+WHOLE = json.loads(scheme_of("int4-g16").model_dump_json())
+PLACES = [(name,) for name in ("quant_method", "format", "ignore", "config_groups", "transform_config")]
+PLACES += [("config_groups", "group_0", *rest) for rest in [(), *((name,) for name in WHOLE)]]
+PLACES += [("config_groups", "group_0", "weights", name) for name in WHOLE["weights"]]
+
+
+@given(place=st.sampled_from(PLACES), value=JSON)
+def test_whatever_a_config_says_is_read_or_refused_with_its_key(tmp_path_factory, place, value):
+    folder = tmp_path_factory.getbasetemp()
+    *path, last = place
+    groups = {"group_0": json.loads(json.dumps(WHOLE))}
+    said = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups}
+    holder = said
+    for key in path:
+        holder = holder[key]
+    holder[last] = value
+    try:
+        found = read_quantisation(folder, {"quantization_config": said})
+        assert found is None or found.rule_for({"model.x"}, {"Linear"}) is None or found.rules
+    except CheckpointError as error:
+        assert str(error).startswith(f"{folder / 'config.json'}: quantization_config")

@@ -41,18 +41,15 @@ class Header:
         name: of the tensor.
         file: the path of the file.
         shape: of the tensor.
-        dtype: of the tensor; None for one that torch lacks.
+        dtype: of the tensor; None for one that is not read.
+        dtype_word: the dtype as torch spells it, or the file where torch does not.
     """
 
     name: str
     file: Path
     shape: tuple[int, ...]
     dtype: torch.dtype | None
-
-    @property
-    def dtype_word(self) -> str:
-        """The dtype as torch spells it."""
-        return str(self.dtype).removeprefix("torch.")
+    dtype_word: str
 
     def error(self, message: str) -> CheckpointError:
         """An error that names file and tensor."""
@@ -125,9 +122,14 @@ def read_headers(folder: Path, files: Mapping[str, str]) -> tuple[dict[str, Head
                     message = f"missing, though {INDEX} has it there"
                     raise CheckpointError(message, file=folder / file, key=name)
                 entry = content.get_slice(name)
-                shape, dtype = tuple(entry.get_shape()), _DTYPES.get(str(entry.get_dtype()))
-                headers[name] = Header(name=name, file=folder / file, shape=shape, dtype=dtype)
+                headers[name] = _header(name, folder / file, tuple(entry.get_shape()), str(entry.get_dtype()))
     return headers, unknown
+
+
+def _header(name: str, file: Path, shape: tuple[int, ...], stored: str) -> Header:
+    dtype = _DTYPES.get(stored)
+    word = stored if dtype is None else str(dtype).removeprefix("torch.")
+    return Header(name=name, file=file, shape=shape, dtype=dtype, dtype_word=word)
 
 
 def open_tensors(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Tensor]]]:

@@ -59,14 +59,18 @@ class WeightGroup:
     @property
     def telling_header(self) -> Header:
         """The first of its tensors by whose name the weight is quantised, else one of them."""
-        named = (header for part, header in self.headers.items() if part and part not in UNUSED_PARTS)
+        named = (header for part, header in self.headers.items() if part in ATTRIBUTES.keys() - {""})
         return next(named, self.any_header)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is one tensor in a dtype that models compute in."""
-        rest = self.headers.keys() - UNUSED_PARTS.keys()
-        return rest == {""} and self.headers[""].dtype in (*_PLAIN_DTYPES, torch.int8, None)
+        known = {*ATTRIBUTES, *_FOREIGN, "shape"}
+        return self.headers.keys() & known == {""} and self.headers[""].dtype in (
+            *_PLAIN_DTYPES,
+            torch.int8,
+            None,
+        )
 
     def refuse_foreign(self) -> None:
         """Raises CheckpointError for layouts that are known by name but not read."""

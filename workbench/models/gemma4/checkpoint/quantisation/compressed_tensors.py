@@ -60,10 +60,9 @@ def _group(groups: Fields, name: str, whole: Fields) -> Rule | None:
 
 
 def _weight_format(weights: Fields) -> WeightFormat:
-    kind = (weights.get("type", "int"), weights.get("num_bits", 8), _strategy(weights))
+    kind = f"{weights.get('type', 'int')} {weights.get('num_bits', 8)} bits per {_strategy(weights)}"
     if kind not in _FORMATS:
-        allowed = ", ".join(f"{word} {bits} bits per {strategy}" for word, bits, strategy in _FORMATS)
-        weights.fail(f"must be one of {allowed}, got {kind[0]} {kind[1]} bits per {kind[2]}")
+        weights.fail(f"must be one of {', '.join(_FORMATS)}, got {kind}")
     if weights.get("actorder") == "group":
         weights.fail(
             "must be null, static or weight: groups in the order of activations are not read", "actorder"
@@ -80,21 +79,28 @@ def _strategy(weights: Fields) -> str:
     return str(weights.get("strategy", implied))
 
 
+def _is_symmetric(weights: Fields) -> bool:
+    found = weights.get("symmetric", True)
+    if not isinstance(found, bool):
+        weights.fail(f"must be true or false, got {found!r}", "symmetric")
+    return found
+
+
 def _int4_groups(weights: Fields) -> WeightFormat:
     if weights.get("group_size") is None:
         weights.fail("missing, weights per group have one", "group_size")
-    return Int4(weights.get("group_size"), symmetric=weights.get("symmetric", True) is True)
+    return Int4(weights.get("group_size"), symmetric=_is_symmetric(weights))
 
 
 def _int4_channels(weights: Fields) -> WeightFormat:
-    return Int4(None, symmetric=weights.get("symmetric", True) is True)
+    return Int4(None, symmetric=_is_symmetric(weights))
 
 
 def _fp8(weights: Fields) -> WeightFormat:
-    if weights.get("symmetric", True) is not True:
+    if not _is_symmetric(weights):
         weights.fail("must be true for floating-point weights", "symmetric")
     scales = _strategy(weights)
-    if scales == "block" and list(weights.get("block_structure", [])) != _BLOCK:
+    if scales == "block" and weights.get("block_structure") != _BLOCK:
         weights.fail(f"must be {_BLOCK}, got {weights.get('block_structure')!r}", "block_structure")
     return Fp8(scales)  # type: ignore[arg-type]
 
@@ -107,13 +113,13 @@ def _nvfp4(weights: Fields) -> WeightFormat:
     return Nvfp4()
 
 
-_FORMATS: Mapping[tuple[str, int, str], Callable[[Fields], WeightFormat]] = {
-    ("int", 4, "group"): _int4_groups,
-    ("int", 4, "channel"): _int4_channels,
-    ("float", 8, "tensor"): _fp8,
-    ("float", 8, "channel"): _fp8,
-    ("float", 8, "block"): _fp8,
-    ("float", 4, "tensor_group"): _nvfp4,
+_FORMATS: Mapping[str, Callable[[Fields], WeightFormat]] = {
+    "int 4 bits per group": _int4_groups,
+    "int 4 bits per channel": _int4_channels,
+    "float 8 bits per tensor": _fp8,
+    "float 8 bits per channel": _fp8,
+    "float 8 bits per block": _fp8,
+    "float 4 bits per tensor_group": _nvfp4,
 }
 
 

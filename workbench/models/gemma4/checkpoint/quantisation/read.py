@@ -51,6 +51,7 @@ def read_quantisation(folder: Path, config: Mapping[str, Any]) -> Quantisation |
 
 def _read(fields: Fields) -> Quantisation:
     method = fields.get("quant_method")
-    note = f": {OTHERS[method]}'s own layout is not read" if method in OTHERS else ""
+    known = OTHERS.get(method) if isinstance(method, str) else None
+    note = f": {known}'s own layout is not read" if known else ""
     found: Quantisation = fields.choose("quant_method", METHODS, note)(fields)
     return found
