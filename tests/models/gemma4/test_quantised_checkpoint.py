@@ -296,13 +296,13 @@ CONFIGS = {
         lambda said: said.update(transform_config={"config_groups": {"R1": {}}}),
         r"transform_config.config_groups: must be empty",
     ),
-    "another method": (
-        lambda said: said.update(quant_method="gptq"),
-        r"quant_method: .*: GPTQ's own layout",
+    "AutoRound": (
+        lambda said: said.update(quant_method="auto-round"),
+        r"quant_method: .*: AutoRound's own layout",
     ),
-    "AWQ": (
-        lambda said: said.update(quant_method="awq"),
-        r"quant_method: .*: AWQ's own layout is not",
+    "the layout of another": (
+        lambda said: said.update(quant_method="gptq", bits=4, group_size=16),
+        r"experts\S*: its qweight is missing, int4-g16 needs one",
     ),
     "an unknown method": (
         lambda said: said.update(quant_method="magic"),
@@ -376,7 +376,7 @@ TENSORS = {
         ],
         rf"{FIRST}.weight: must be quantised as int4-g16, as .*group_0 says, got float32",
     ),
-    "GPTQ's tensors": (spell_as_gptq, r"is of GPTQ's own layout, which is not read"),
+    "GPTQ's tensors": (spell_as_gptq, r"g_idx: is of GPTQ's own layout, of which config.json says nothing"),
     "both families": (
         lambda held: held.update(
             {f"{MODULE}.down_proj_packed": torch.zeros(EXPERTS, HIDDEN, INNER // 8).int()}

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 
 from moe_kernels.formats import QuantisedWeights, WeightFormat
-from workbench.models.gemma4.checkpoint.parts import ATTRIBUTES, WeightGroup
+from workbench.models.gemma4.checkpoint.parts import PartReader, WeightGroup
 from workbench.models.gemma4.checkpoint.quantisation import Rule
 from workbench.models.gemma4.checkpoint.targets import (
+    CheckedTarget,
     PlainExpertsTarget,
     QuantisedExpertsTarget,
     Rows,
-    ShapeTarget,
     Target,
     joined_format,
 )
@@ -22,6 +22,7 @@ from workbench.models.gemma4.experts import PROJECTIONS, Gemma4Experts
 from workbench.models.gemma4.safetensors_folder import Header
 
 Targets = dict[str, Target]
+Readers = dict[str, dict[str, PartReader]]
 
 
 class ExpertsPlan:
@@ -51,9 +52,10 @@ class ExpertsPlan:
         for group in self.groups:
             if group.place.module not in self.rules:
                 raise group.any_header.error("must be quantised as the other experts of its layer")
-        shapes = {group.place.module: self._check(group) for group in self.groups}
-        self._hold(self._format(), shapes)
-        return dict(self._quantised(shapes))
+        readers = {group.place.module: self._readers(group) for group in self.groups}
+        held = self._format()
+        self.experts.hold(*(self._empty(held, projection, readers) for projection in PROJECTIONS))
+        return dict(self._quantised(readers))
 
     def rows_of(self, group: WeightGroup) -> Rows:
         """The rows of the module that a weight fills."""
@@ -104,10 +106,10 @@ class ExpertsPlan:
         experts, _, columns = self.experts.shapes[rows.projection]
         return (experts, rows.count, columns) if rows.expert is None else (rows.count, columns)
 
-    def _check(self, group: WeightGroup) -> dict[str, tuple[int, ...]]:
+    def _readers(self, group: WeightGroup) -> dict[str, PartReader]:
         *experts, rows, columns = self._shape(group)
-        held = self.rules[group.place.module].format
-        return group.check(held, (*(experts or [1]), rows, columns), is_stacked=bool(experts))  # type: ignore[arg-type]
+        shape = (experts[0] if experts else 1, rows, columns)
+        return group.readers(self.rules[group.place.module], shape, is_stacked=bool(experts))
 
     def _format(self) -> WeightFormat:
         formats = {rule.format for rule in self.rules.values()}
@@ -119,41 +121,33 @@ class ExpertsPlan:
             raise self.groups[0].any_header.error(f"experts of a layer must have one format, got {names}")
         return found
 
-    def _hold(self, held: WeightFormat, shapes: dict[str, dict[str, tuple[int, ...]]]) -> None:
-        """Gives the module buffers on the meta device."""
-        weights = [self._empty(held, projection, shapes) for projection in PROJECTIONS]
-        self.experts.hold(*weights)
-
-    def _empty(
-        self, held: WeightFormat, projection: str, shapes: dict[str, dict[str, tuple[int, ...]]]
-    ) -> QuantisedWeights:
-        """Rows keep global scales of their own where several weights share the projection."""
+    def _empty(self, held: WeightFormat, projection: str, readers: Readers) -> QuantisedWeights:
+        """Buffers on the meta device; rows have global scales of their own where weights share the projection."""
         experts, rows, columns = self.experts.shapes[projection]
         groups = [group for group in self.groups if self.rows_of(group).projection == projection]
         found = [
-            (ATTRIBUTES[part], group.headers[part].dtype, shape)
-            for group in groups
-            for part, shape in shapes[group.place.module].items()
+            (group, part, reader) for group in groups for part, reader in readers[group.place.module].items()
         ]
-        scale_dtype = next(dtype for attribute, dtype, _ in found if attribute == "scales")
+        scale_dtype = next(
+            group.headers[part].dtype for group, part, reader in found if reader.attribute == "scales"
+        )
         empty = held.empty(experts, rows, columns, device="meta", scale_dtype=scale_dtype)
         if empty.global_scales is None:
             return empty
         is_split = any(self.rows_of(group).count < rows for group in groups)
-        by_row = is_split or any(
-            shape[1] > 1 for attribute, _, shape in found if attribute == "global_scales"
-        )
-        global_scales = torch.empty(experts, rows if by_row else 1, 1, device="meta")
-        return replace(empty, global_scales=global_scales)
+        by_row = any(reader.shape[1] > 1 for _, _, reader in found if reader.attribute == "global_scales")
+        counted = rows if is_split or by_row else 1
+        return replace(empty, global_scales=torch.empty(experts, counted, 1, device="meta"))
 
-    def _quantised(self, shapes: dict[str, dict[str, tuple[int, ...]]]) -> Iterator[tuple[str, Target]]:
+    def _quantised(self, readers: Readers) -> Iterator[tuple[str, Target]]:
         for group in self.groups:
-            rows = self.rows_of(group)
+            rows, rule = self.rows_of(group), self.rules[group.place.module]
             columns = self.experts.shapes[rows.projection][2]
-            for part, shape in shapes[group.place.module].items():
-                yield group.headers[part].name, QuantisedExpertsTarget(self.experts, rows, part, shape)
-            if "shape" in group.headers:
-                yield group.headers["shape"].name, ShapeTarget(rows.count, columns)
+            for part, reader in readers[group.place.module].items():
+                yield group.headers[part].name, QuantisedExpertsTarget(self.experts, rows, reader)
+            checks = rule.layout.checks(rule.format, rows.count, columns)
+            for part, header in group.checked_parts(rule, (1, rows.count, columns)).items():
+                yield header.name, CheckedTarget(checks[part])
 
 
 def _halves(rows: Rows, experts: Gemma4Experts) -> list[tuple[str, int]]:

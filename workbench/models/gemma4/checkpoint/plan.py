@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from workbench.models.gemma4.checkpoint.experts_plan import ExpertsPlan, check_plain
+from workbench.models.gemma4.checkpoint.layouts import NATIVE
 from workbench.models.gemma4.checkpoint.names import WeightPart, layer_of, own_name, spellings, weight_part
 from workbench.models.gemma4.checkpoint.parts import UNUSED_PARTS, WeightGroup
 from workbench.models.gemma4.checkpoint.quantisation import Quantisation, Rule
-from workbench.models.gemma4.checkpoint.targets import DequantisedTarget, PlainTarget, ShapeTarget, Target
+from workbench.models.gemma4.checkpoint.targets import CheckedTarget, DequantisedTarget, PlainTarget, Target
 from workbench.models.gemma4.checkpoint_error import CheckpointError
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.safetensors_folder import Header
@@ -74,7 +75,7 @@ class Planner:
                 experts.setdefault(group.place.experts, []).append(group)
             elif group.is_plain:
                 self._plan_plain(f"{group.place.module}.weight", group.headers[""])
-                self._plan_rest(group, 0, 0, [""])
+                self._leave_rest(group)
                 self._note_plain(group)
             else:
                 self._plan_dequantised(group)
@@ -142,27 +143,28 @@ class Planner:
             return
         rule = self._rule(group, self._classes(group))
         rows, columns = target.shape
-        shapes = group.check(rule.format, (1, rows, columns), is_stacked=False)
+        readers = group.readers(rule, (1, rows, columns), is_stacked=False)
         plain = PlainTarget(self.model, own, self.filled)
-        whole = DequantisedTarget(plain, rule.format, shapes, columns)
-        for part in shapes:
-            self._take(group.headers[part], whole.part(part), target)
-        self._plan_rest(group, rows, columns, shapes)
+        whole = DequantisedTarget(plain, rule.format, columns, len(readers))
+        for part, reader in readers.items():
+            self._take(group.headers[part], whole.part(reader), target)
+        checks = rule.layout.checks(rule.format, rows, columns)
+        for part, header in group.checked_parts(rule, (1, rows, columns)).items():
+            self._take(header, CheckedTarget(checks[part]))
+        self._leave_rest(group)
         self.plan.dequantised[own] = rule.format.name
 
-    def _plan_rest(self, group: WeightGroup, rows: int, columns: int, taken: Iterable[str]) -> None:
-        """Parts that are compared, or have no use."""
+    def _leave_rest(self, group: WeightGroup) -> None:
+        """Parts that nothing takes."""
         for part, header in group.headers.items():
-            if part == "shape":
-                self._take(header, ShapeTarget(rows, columns))
-            elif part not in taken:
-                self.plan.unused[header.name] = UNUSED_PARTS.get(part, _NO_SUCH_TENSOR)
+            if header.name not in self.plan.targets:
+                self.plan.unused.setdefault(header.name, UNUSED_PARTS.get(part, _NO_SUCH_TENSOR))
 
     def _rule(self, group: WeightGroup, classes: tuple[str, ...]) -> Rule:
         """The config's rule for a weight whose tensors are quantised."""
-        group.refuse_foreign()
         header, said = group.telling_header, self.quantisation
         if said is None:
+            group.refuse_foreign(NATIVE)
             raise header.error("belongs to a quantised weight, but config.json has no quantization_config")
         rule = said.rule_for(self._names(group), classes)
         if rule is None:
@@ -205,12 +207,7 @@ class Planner:
         rules = {group.place.module: rule for group in groups if (rule := self._rule_of_expert(group))}
         self.plan.targets |= ExpertsPlan(held, groups, rules).targets()
         for group in groups:
-            rest = {
-                part: header for part, header in group.headers.items() if header.name not in self.plan.targets
-            }
-            self.plan.unused |= {
-                header.name: UNUSED_PARTS.get(part, _NO_SUCH_TENSOR) for part, header in rest.items()
-            }
+            self._leave_rest(group)
         if held.format is not None:
             self.plan.formats[module] = held.format.name
         self.plan.notes += {

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from moe_kernels.formats import Fp8, QuantisedWeights, WeightFormat
 from moe_kernels.formats.fp8 import BLOCK
 from moe_kernels.formats.nibbles import pack_int4, unpack_int4
-from workbench.models.gemma4.checkpoint.parts import ATTRIBUTES, check_shape_tensor, decoded
+from workbench.models.gemma4.checkpoint.layouts import Check
+from workbench.models.gemma4.checkpoint.parts import PartReader
 from workbench.models.gemma4.experts import Gemma4Experts, buffer_name
 from workbench.models.gemma4.safetensors_folder import Header
 
@@ -49,43 +50,43 @@ class DequantisedTarget:
 
     plain: PlainTarget
     held: WeightFormat
-    shapes: dict[str, tuple[int, ...]]
     columns: int
+    missing: int
     _tensors: dict[str, Tensor] = field(default_factory=dict)
 
-    def part(self, name: str) -> Target:
+    def part(self, reader: PartReader) -> Target:
         """What takes one of the parts."""
-        return _DequantisedPart(self, name)
+        return _DequantisedPart(self, reader)
 
-    def put(self, part: str, header: Header, tensor: Tensor) -> None:
+    def put(self, attribute: str, tensor: Tensor, header: Header) -> None:
         """Keeps a part; with the last one the weight is complete."""
         # A copy, since the file that the tensor lies in will be closed.
-        self._tensors[ATTRIBUTES[part]] = decoded(part, tensor, header).reshape(self.shapes[part]).clone()
-        if len(self._tensors) == len(self.shapes):
+        self._tensors[attribute] = tensor.clone()
+        self.missing -= 1
+        if not self.missing:
             weights = QuantisedWeights(format=self.held, **self._tensors, input_size=self.columns)
             self.plain.take(header, self.held.dequantise(weights)[0])
             self._tensors.clear()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _DequantisedPart:
     whole: DequantisedTarget
-    name: str
+    reader: PartReader
 
     def take(self, header: Header, tensor: Tensor) -> None:
-        self.whole.put(self.name, header, tensor)
+        self.whole.put(self.reader.attribute, self.reader.read(header, tensor), header)
 
 
 @dataclass(frozen=True, slots=True)
-class ShapeTarget:
-    """A `weight_shape`, which is compared and not kept."""
+class CheckedTarget:
+    """A tensor that is compared and not kept."""
 
-    rows: int
-    columns: int
+    check: Check
 
     def take(self, header: Header, tensor: Tensor) -> None:
-        """Raises CheckpointError unless it says the shape that the weight has."""
-        check_shape_tensor(tensor, header, self.rows, self.columns)
+        """Raises CheckpointError unless it says what it must."""
+        self.check(header, tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +130,20 @@ class QuantisedExpertsTarget:
     Attributes:
         experts: the module.
         rows: which rows.
-        part: which part of the weight.
-        shape: of the part, with the dimension E.
+        reader: of one part of the weight.
     """
 
     experts: Gemma4Experts
     rows: Rows
-    part: str
-    shape: tuple[int, ...]
+    reader: PartReader
 
     def take(self, header: Header, tensor: Tensor) -> None:
         """Copies what the part has for the rows, repeated where the format that is held distinguishes more rows."""
         assert self.experts.format is not None, "planned"
-        attribute = ATTRIBUTES[self.part]
+        attribute = self.reader.attribute
         name = buffer_name(self.experts.format, self.rows.projection, attribute)
         target = self.rows.of(self.experts.get_buffer(name))
-        value = decoded(self.part, tensor, header).reshape(self.shape).to(target.device)
+        value = self.reader.read(header, tensor).to(target.device)
         if attribute == "zero_points":
             self._put_packed(target, value)
             return

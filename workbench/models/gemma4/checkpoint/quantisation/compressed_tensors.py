@@ -67,10 +67,7 @@ def _weight_format(weights: Fields) -> WeightFormat:
         weights.fail(
             "must be null, static or weight: groups in the order of activations are not read", "actorder"
         )
-    try:
-        return _FORMATS[kind](weights)
-    except ValueError as error:
-        weights.fail(str(error).removeprefix("group_size: "), "group_size")
+    return _FORMATS[kind](weights)
 
 
 def _strategy(weights: Fields) -> str:
@@ -79,25 +76,16 @@ def _strategy(weights: Fields) -> str:
     return str(weights.get("strategy", implied))
 
 
-def _is_symmetric(weights: Fields) -> bool:
-    found = weights.get("symmetric", True)
-    if not isinstance(found, bool):
-        weights.fail(f"must be true or false, got {found!r}", "symmetric")
-    return found
-
-
 def _int4_groups(weights: Fields) -> WeightFormat:
-    if weights.get("group_size") is None:
-        weights.fail("missing, weights per group have one", "group_size")
-    return Int4(weights.get("group_size"), symmetric=_is_symmetric(weights))
+    return Int4(weights.group_size(), symmetric=weights.boolean("symmetric", True))
 
 
 def _int4_channels(weights: Fields) -> WeightFormat:
-    return Int4(None, symmetric=_is_symmetric(weights))
+    return Int4(None, symmetric=weights.boolean("symmetric", True))
 
 
 def _fp8(weights: Fields) -> WeightFormat:
-    if not _is_symmetric(weights):
+    if not weights.boolean("symmetric", True):
         weights.fail("must be true for floating-point weights", "symmetric")
     scales = _strategy(weights)
     if scales == "block" and weights.get("block_structure") != _BLOCK:

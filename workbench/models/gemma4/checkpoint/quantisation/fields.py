@@ -43,6 +43,22 @@ class Fields:
             self.fail(f"must be one of {', '.join(allowed)}, got {word!r}{note}", name)
         return allowed[word]
 
+    def boolean(self, name: str, default: bool) -> bool:
+        """A truth value."""
+        value = self.get(name, default)
+        if not isinstance(value, bool):
+            self.fail(f"must be true or false, got {value!r}", name)
+        return value
+
+    def group_size(self) -> int | None:
+        """`group_size`, a multiple of 8; None where it is -1 and means a whole row."""
+        value = self.get("group_size")
+        if value == -1:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0 or value % 8:
+            self.fail(f"must be a positive multiple of 8, or -1, got {value!r}", "group_size")
+        return value
+
     def inner(self, name: str) -> Fields | None:
         """An object in this one; None where it is missing or null."""
         value = self.get(name)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from moe_kernels.formats import WeightFormat
+from workbench.models.gemma4.checkpoint.layouts import NATIVE, Layout
 from workbench.models.gemma4.checkpoint_error import CheckpointError
 
 _CLASS = re.compile(r"[A-Z]\w*")
@@ -22,12 +23,14 @@ class Rule:
         key: where the config says it.
         targets: names of modules or of their classes, regular expressions after `re:`, or wildcards.
         format: of their weights.
+        layout: of the tensors.
         note: what the model does otherwise than the rule says, or empty.
     """
 
     key: str
     targets: tuple[str, ...]
     format: WeightFormat
+    layout: Layout = NATIVE
     note: str = ""
 
 

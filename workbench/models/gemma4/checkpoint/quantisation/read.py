@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.models.gemma4.checkpoint.quantisation.awq import read_awq
 from workbench.models.gemma4.checkpoint.quantisation.compressed_tensors import read_compressed_tensors
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
 from workbench.models.gemma4.checkpoint.quantisation.fine_grained import read_fine_grained
+from workbench.models.gemma4.checkpoint.quantisation.gptq import read_gptq
 from workbench.models.gemma4.checkpoint.quantisation.modelopt import read_modelopt
 from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation
 from workbench.models.gemma4.safetensors_folder import read_json
@@ -18,11 +20,11 @@ METHODS: Mapping[str, Callable[[Fields], Quantisation]] = {
     "modelopt": read_modelopt,
     "modelopt_fp4": read_modelopt,
     "fp8": read_fine_grained,
+    "gptq": read_gptq,
+    "awq": read_awq,
 }
 # Methods with layouts of their own, by the names under which people know them.
 OTHERS: Mapping[str, str] = {
-    "awq": "AWQ",
-    "gptq": "GPTQ",
     "auto-round": "AutoRound",
     "autoround": "AutoRound",
     "intel/auto-round": "AutoRound",
