@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -21,7 +22,13 @@ from tests.models.gemma4.quantised_checkpoints import (
     write_config,
     write_experts,
 )
-from workbench.models.gemma4 import CheckpointError, Gemma4Config, Gemma4ForCausalLM, load_checkpoint
+from workbench.models.gemma4 import (
+    CheckpointError,
+    Gemma4Config,
+    Gemma4ForCausalLM,
+    load_checkpoint,
+    safetensors_folder,
+)
 from workbench.models.gemma4.checkpoint.quantisation import read_quantisation
 
 MODULE = "model.layers.0.experts"
@@ -155,6 +162,42 @@ def test_modelopts_nvfp4_says_so_in_its_own_file_or_in_the_config(theirs, tmp_pa
     assert report.notes == ("nvfp4: activations stay in 16 bits",)
 
 
+FP8_ACCOUNTS = {
+    "ModelOpt per tensor": ("fp8-tensor", {"quant_method": "modelopt", "quant_algo": "FP8"}, "weight_scale"),
+    "ModelOpt layer by layer": (
+        "fp8-channel",
+        {
+            "quant_method": "modelopt",
+            "quant_algo": "MIXED_PRECISION",
+            "quantized_layers": {"*.experts.*": {"quant_algo": "FP8_PER_CHANNEL_PER_TOKEN"}},
+        },
+        "weight_scale",
+    ),
+    "transformers' blocks": (
+        "fp8-block",
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head"]},
+        "weight_scale_inv",
+    ),
+}
+
+
+@pytest.mark.parametrize("account", FP8_ACCOUNTS)
+def test_other_accounts_of_fp8_are_read(theirs, tmp_path, account):
+    name, said, scale = FP8_ACCOUNTS[account]
+    dense = write_experts(tmp_path, theirs, "split", name)
+    edit_config(tmp_path, quantization_config=said)
+    edit_tensors(
+        tmp_path,
+        lambda held: [
+            held.update({key.replace("weight_scale", scale): held.pop(key).float()})
+            for key in list(held)
+            if key.endswith("weight_scale")
+        ],
+    )
+    model, _ = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+
+
 @pytest.mark.parametrize("name", ["int4-g16-asym", "fp8-channel", "fp8-block", "nvfp4"])
 def test_linear_layers_and_the_router_are_dequantised_and_reported(theirs, tmp_path, name):
     state = {key: tensor.clone() for key, tensor in theirs.state_dict().items() if key != "lm_head.weight"}
@@ -206,17 +249,49 @@ def test_what_the_config_has_quantised_and_the_file_has_not_is_taken_and_noted(t
 
 def test_a_checkpoint_in_shards_gives_the_same(theirs, tmp_path):
     dense = write_experts(tmp_path, theirs, "split", "int4-g16-asym")
-    held = load_file(tmp_path / "model.safetensors")
-    names = sorted(held)
-    # Parts of a weight end up in different files.
-    files = {name: f"model-{index % 3}.safetensors" for index, name in enumerate(names)}
-    for file in set(files.values()):
-        save_file({name: held[name].clone() for name in names if files[name] == file}, tmp_path / file)
-    (tmp_path / "model.safetensors").unlink()
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    files = in_shards(tmp_path)
     model, report = load_checkpoint(tmp_path)
     assert_holds(model, dense)
     assert dict(report.used) == files
+
+
+def in_shards(folder, shards=3):
+    """The same checkpoint in several files, parts of one weight in different ones."""
+    held = load_file(folder / "model.safetensors")
+    files = {name: f"model-{index % shards}.safetensors" for index, name in enumerate(sorted(held))}
+    for file in set(files.values()):
+        save_file({name: held[name].clone() for name in held if files[name] == file}, folder / file)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    return files
+
+
+def test_one_shard_is_open_at_a_time(theirs, tmp_path, monkeypatch):
+    write_experts(tmp_path, theirs, "split", "nvfp4")
+    in_shards(tmp_path)
+    at_once, most = set(), []
+    inner = safetensors_folder._open
+
+    @contextmanager
+    def counted(path):
+        at_once.add(path)
+        most.append(len(at_once))
+        with inner(path) as content:
+            yield content
+        at_once.remove(path)
+
+    monkeypatch.setattr(safetensors_folder, "_open", counted)
+    load_checkpoint(tmp_path)
+    assert (max(most), len(most)) == (1, 6)
+
+
+def test_tensors_that_the_index_does_not_name_are_reported(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "split", "nvfp4")
+    files = in_shards(tmp_path)
+    extra = {**load_file(tmp_path / "model-0.safetensors"), "stray": torch.ones(1)}
+    save_file({name: tensor.clone() for name, tensor in extra.items()}, tmp_path / "model-0.safetensors")
+    _, report = load_checkpoint(tmp_path)
+    assert (report.unused, report.used) == ({"stray": "the index does not name it"}, files)
 
 
 def test_quantised_experts_keep_their_dtypes_when_the_model_changes_its_own(theirs, tmp_path):
