@@ -22,10 +22,12 @@ from tests.models.gemma4.quantised_checkpoints import (
     write_config,
     write_experts,
 )
+from tests.models.gemma4.twins import draw_assistants, hf_assistant_config, hf_config, random_ids
 from workbench.models.gemma4 import (
     CheckpointError,
     Gemma4Config,
     Gemma4ForCausalLM,
+    load_assistant,
     load_checkpoint,
     safetensors_folder,
 )
@@ -217,6 +219,48 @@ def test_linear_layers_and_the_router_are_dequantised_and_reported(theirs, tmp_p
         assert torch.equal(model.get_parameter(key), tensor), key
     assert report.dequantised == dict.fromkeys(expected, name)
     assert report.formats == {}
+
+
+def test_an_assistants_weights_are_dequantised(tmp_path):
+    _, assistant = draw_assistants(hf_assistant_config(hf_config()), 5)
+    assistant.save_pretrained(tmp_path)
+    expected = {}
+
+    def compress(held):
+        for key in [key for key in held if ".mlp." in key or "projection" in key]:
+            found, expected[key] = compress_matrix(held.pop(key), "fp8-channel")
+            held |= {f"{key.removesuffix('.weight')}.{part}": tensor for part, tensor in found.items()}
+
+    edit_tensors(tmp_path, compress)
+    said = json.loads(scheme_of("fp8-channel").model_dump_json())
+    edit_config(
+        tmp_path, quantization_config={"quant_method": "compressed-tensors", "config_groups": {"all": said}}
+    )
+    model, report = load_assistant(tmp_path)
+    assert len(expected) > 3
+    assert report.dequantised == dict.fromkeys(expected, "fp8-channel")
+    assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in expected.items())
+
+
+def test_a_quantised_head_that_contradicts_the_tie_is_refused(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "stacked", "fp8-channel")
+
+    def add_head(held):
+        found, _ = compress_matrix(held["model.embed_tokens.weight"] + 1, "fp8-channel")
+        held |= {f"lm_head.{part}": tensor for part, tensor in found.items()}
+
+    edit_tensors(tmp_path, add_head)
+    edit_quantisation(tmp_path, lambda said: said.update(ignore=[]))
+    with pytest.raises(CheckpointError, match=r"must equal \S+, to which the config ties it"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_quantised_model_generates(theirs, tmp_path):
+    write_experts(tmp_path, theirs, "split", "int4-g16")
+    model, _ = load_checkpoint(tmp_path, dtype=torch.float16)
+    ids = random_ids(2, 5)
+    assert model.generate(ids, 3).shape == (2, 8)
+    assert model.get_submodule(MODULE).gate_up_proj_scale.dtype is torch.bfloat16
 
 
 @pytest.mark.parametrize("name", ["int4-g16", "int4-g16-asym", "fp8-tensor", "fp8-channel", "nvfp4"])
