@@ -20,8 +20,8 @@ from workbench.models.gemma4.safetensors_folder import Header
 
 _NO_SUCH_TENSOR = "the model has no such tensor"
 # What a config may mean by a class, and which weights it then means.
-_LINEAR = ("Linear",)
-_STACKED = ("Linear", "Gemma4TextExperts", "Gemma4Experts")
+_LINEAR = frozenset({"Linear"})
+_STACKED = frozenset({"Linear", "Gemma4TextExperts", "Gemma4Experts"})
 
 
 @dataclass(slots=True)
@@ -126,10 +126,10 @@ class Planner:
         if rule := said and said.rule_for(self._names(group), self._classes(group)):
             self.passed_over.setdefault(rule.key, []).append(group.any_header.name)
 
-    def _classes(self, group: WeightGroup) -> tuple[str, ...]:
+    def _classes(self, group: WeightGroup) -> frozenset[str]:
         """Names of the class of a weight's module, which a config may give instead of its own."""
         module = self.model.get_submodule(group.place.module)
-        return tuple(known.__name__ for known in (nn.Linear, nn.Embedding) if isinstance(module, known))
+        return frozenset(known.__name__ for known in (nn.Linear, nn.Embedding) if isinstance(module, known))
 
     def _take(self, header: Header, taker: Target, target: Tensor | None = None) -> None:
         self.plan.targets[header.name] = taker
@@ -142,6 +142,8 @@ class Planner:
             self.plan.unused |= {header.name: _NO_SUCH_TENSOR for header in group.headers.values()}
             return
         rule = self._rule(group, self._classes(group))
+        if target.dim() != 2:
+            raise group.telling_header.error(f"must be absent, {own} is no matrix and not quantised")
         rows, columns = target.shape
         readers = group.readers(rule, (1, rows, columns), is_stacked=False)
         plain = PlainTarget(self.model, own, self.filled)
@@ -160,7 +162,7 @@ class Planner:
             if header.name not in self.plan.targets:
                 self.plan.unused.setdefault(header.name, UNUSED_PARTS.get(part, _NO_SUCH_TENSOR))
 
-    def _rule(self, group: WeightGroup, classes: tuple[str, ...]) -> Rule:
+    def _rule(self, group: WeightGroup, classes: frozenset[str]) -> Rule:
         """The config's rule for a weight whose tensors are quantised."""
         header, said = group.telling_header, self.quantisation
         if said is None:
@@ -190,7 +192,7 @@ class Planner:
         if not group.is_plain:
             return self._rule(group, _STACKED if is_stacked else _LINEAR)
         # Stacked experts are no linear layers: quantisers that go by classes pass them over.
-        if rule := said and said.rule_for(self._names(group), () if is_stacked else _LINEAR):
+        if rule := said and said.rule_for(self._names(group), frozenset() if is_stacked else _LINEAR):
             header = group.headers[""]
             raise header.error(
                 f"must be quantised as {rule.format}, as {rule.key} says, got {header.dtype_word}"
@@ -210,9 +212,9 @@ class Planner:
             self._leave_rest(group)
         if held.format is not None:
             self.plan.formats[module] = held.format.name
-        self.plan.notes += {
-            rule.note: None for rule in rules.values() if rule.note and rule.note not in self.plan.notes
-        }
+        for note in dict.fromkeys(rule.note for rule in rules.values()):
+            if note and note not in self.plan.notes:
+                self.plan.notes.append(note)
 
     def _check_complete(self) -> None:
         missing = [name for name, target in self.state.items() if id(target) not in self.covered]

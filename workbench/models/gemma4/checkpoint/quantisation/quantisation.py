@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 from moe_kernels.formats import WeightFormat
 from workbench.models.gemma4.checkpoint.layouts import NATIVE, Layout
 from workbench.models.gemma4.checkpoint_error import CheckpointError
-
-_CLASS = re.compile(r"[A-Z]\w*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +53,30 @@ class Quantisation:
     ignored: tuple[str, ...] = ()
     is_nested: bool = False
 
-    def rule_for(self, names: Collection[str], classes: Collection[str]) -> Rule | None:
+    def rule_for(self, names: AbstractSet[str], classes: AbstractSet[str]) -> Rule | None:
         """The rule for a module that has these names, by itself or by one of its classes."""
-        if any(self._names(pattern, names) or pattern in classes for pattern in self.ignored):
+        if self._any_means(self.ignored, names) or not classes.isdisjoint(self.ignored):
             return None
-        for rule in self.rules:
-            if any(self._names(pattern, names) for pattern in rule.targets):
-                return rule
-        return next((rule for rule in self.rules if set(rule.targets) & set(classes)), None)
+        by_name = (rule for rule in self.rules if self._any_means(rule.targets, names))
+        by_class = (rule for rule in self.rules if not classes.isdisjoint(rule.targets))
+        return next(chain(by_name, by_class), None)
 
-    def _names(self, pattern: str, names: Collection[str]) -> bool:
-        if pattern.startswith("re:"):
-            try:
-                return any(re.match(pattern.removeprefix("re:"), name) for name in names)
-            except re.error as error:
-                message = f"{pattern!r} is no regular expression: {error}"
-                raise CheckpointError(message, file=self.file, key=self.key) from None
-        if _CLASS.fullmatch(pattern):
-            return False
-        if not self.is_nested:
-            return pattern in names
-        return any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}.") for name in names)
+    def _any_means(self, patterns: Sequence[str], names: AbstractSet[str]) -> bool:
+        """Whether one of the patterns names the module; exact names first, since there may be hundreds."""
+        if not names.isdisjoint(patterns):
+            return True
+        expressions = [pattern.removeprefix("re:") for pattern in patterns if pattern.startswith("re:")]
+        if any(self._matches(expression, names) for expression in expressions):
+            return True
+        return self.is_nested and any(
+            fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+            for pattern in patterns
+            for name in names
+        )
+
+    def _matches(self, expression: str, names: AbstractSet[str]) -> bool:
+        try:
+            return any(re.match(expression, name) for name in names)
+        except re.error as error:
+            message = f"{'re:' + expression!r} is no regular expression: {error}"
+            raise CheckpointError(message, file=self.file, key=self.key) from None
