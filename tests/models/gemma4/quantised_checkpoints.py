@@ -15,7 +15,7 @@ from compressed_tensors.quantization import (
     apply_quantization_config,
 )
 from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from moe_kernels.formats import Fp8, Int4, parse_format
 from tests.models.gemma4.twins import draw_models, hf_config
@@ -36,6 +36,7 @@ from tests.moe_kernels.formats.theirs import (
 
 # Nine experts, since compressed-tensors cannot unpack zero points of less than two words.
 HIDDEN, INNER, EXPERTS = 64, 48, 9
+MODULE = "model.layers.0.experts"
 PER_TOKEN = QuantizationArgs(num_bits=8, type="float", strategy="token", dynamic=True)
 
 
@@ -126,10 +127,9 @@ def write_config(folder: Path, theirs, scheme=None, ignore=()):
 def write_experts(folder: Path, theirs, family: str, name: str, rename=lambda name: name):
     """A checkpoint with quantised experts; gives the same model's state with what they stand for."""
     state = {key: tensor.clone() for key, tensor in theirs.state_dict().items() if key != "lm_head.weight"}
-    module = "model.layers.0.experts"
-    tensors, gate_up, down = FAMILIES[family](state, module, name)
-    dense = {**state, f"{module}.gate_up_proj": gate_up, f"{module}.down_proj": down}
-    kept = {key: tensor for key, tensor in state.items() if not key.startswith(module)}
+    tensors, gate_up, down = FAMILIES[family](state, MODULE, name)
+    dense = {**state, f"{MODULE}.gate_up_proj": gate_up, f"{MODULE}.down_proj": down}
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(MODULE)}
     save_file(
         {rename(key): tensor for key, tensor in {**kept, **tensors}.items()}, folder / "model.safetensors"
     )
@@ -184,3 +184,31 @@ def write_compressed(folder: Path, theirs, name: str):
     compressor.update_config(folder)
     compressor.decompress_model(theirs)
     return theirs.state_dict()
+
+
+def in_shards(folder, shards=3):
+    """The same checkpoint in several files, parts of one weight in different ones."""
+    held = load_file(folder / "model.safetensors")
+    files = {name: f"model-{index % shards}.safetensors" for index, name in enumerate(sorted(held))}
+    for file in set(files.values()):
+        save_file({name: held[name].clone() for name in held if files[name] == file}, folder / file)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    return files
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def edit_quantisation(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config["quantization_config"])
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def edit_tensors(folder, change):
+    held = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+    change(held)
+    save_file(held, folder / "model.safetensors")
