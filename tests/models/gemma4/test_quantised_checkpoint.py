@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +13,10 @@ from tests.models.gemma4.quantised_checkpoints import (
     EXPERTS,
     HIDDEN,
     MODULE,
+    compress_matrix,
     draw_theirs,
+    edit_quantisation,
+    edit_tensors,
     in_shards,
     scheme_of,
     write_compressed,
@@ -126,6 +130,39 @@ def test_a_model_that_compressed_tensors_compressed_as_a_whole_is_loaded(tmp_pat
     assert all(torch.equal(state[key], tensor) for key, tensor in weights.items())
     assert "model.layers.0.router.proj.weight" in report.dequantised
     assert (report.unused, report.notes) == ({}, ())
+
+
+def test_groups_may_have_formats_of_their_own(theirs, tmp_path):
+    dense = write_experts(tmp_path, theirs, "split", "nvfp4")
+    module = "model.layers.0.self_attn.q_proj"
+
+    def compress(held):
+        found, dense[f"{module}.weight"] = compress_matrix(held.pop(f"{module}.weight"), "fp8-channel")
+        held |= {f"{module}.{part}": tensor for part, tensor in found.items()}
+
+    def add_group(said):
+        group = json.loads(scheme_of("fp8-channel", targets=[r"re:.*self_attn\.q_proj"]).model_dump_json())
+        said["config_groups"]["attention"] = group
+        said.update(format="mixed-precision", ignore=["lm_head"])
+
+    edit_tensors(tmp_path, compress)
+    edit_quantisation(tmp_path, add_group)
+    model, report = load_checkpoint(tmp_path)
+    assert_holds(model, dense)
+    assert torch.equal(model.get_parameter(f"{module}.weight"), dense[f"{module}.weight"])
+    assert (report.formats, report.dequantised) == ({MODULE: "nvfp4"}, {f"{module}.weight": "fp8-channel"})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", FORMATS)
+def test_on_a_gpu_the_same_is_held(theirs, tmp_path, name):
+    write_experts(tmp_path, theirs, "split", name)
+    model, _ = load_checkpoint(tmp_path, device="cuda")
+    expected, _ = load_checkpoint(tmp_path)
+    for key, tensor in expected.state_dict().items():
+        found = model.state_dict()[key]
+        assert found.device.type == "cuda"
+        assert torch.equal(found.cpu().view(torch.uint8), tensor.view(torch.uint8)), key
 
 
 def test_what_the_config_has_quantised_and_the_file_has_not_is_taken_and_noted(theirs, tmp_path):
