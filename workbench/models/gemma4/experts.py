@@ -64,32 +64,17 @@ class Gemma4Experts(nn.Module):
         self.config = config
         self.backend = backend
         self.format: WeightFormat | None = None
+        experts, hidden, inner = config.num_experts, config.hidden_size, config.moe_intermediate_size
+        # E, N and K of each projection.
+        self.shapes = {"gate_up_proj": (experts, 2 * inner, hidden), "down_proj": (experts, hidden, inner)}
         if format is None:
             for name, shape in self.shapes.items():
                 self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         else:
-            known = parse_format(format) if isinstance(format, str) else format
-            self.hold(*(self._empty(known, shape, device, dtype) for shape in self.shapes.values()))
+            known, scale_dtype = _parsed(format), dtype or torch.get_default_dtype()
+            shapes = self.shapes.values()
+            self.hold(*(known.empty(*shape, device=device, scale_dtype=scale_dtype) for shape in shapes))
         self.reset_parameters()
-
-    @staticmethod
-    def _empty(
-        known: WeightFormat,
-        shape: tuple[int, int, int],
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
-    ) -> QuantisedWeights:
-        return known.empty(*shape, device=device, scale_dtype=dtype or torch.get_default_dtype())
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, int, int]]:
-        """E, N and K of each projection."""
-        experts, hidden, inner = (
-            self.config.num_experts,
-            self.config.hidden_size,
-            self.config.moe_intermediate_size,
-        )
-        return {"gate_up_proj": (experts, 2 * inner, hidden), "down_proj": (experts, hidden, inner)}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -146,7 +131,7 @@ class Gemma4Experts(nn.Module):
         """
         if self.format is not None:
             raise ValueError(f"format: the experts are quantised already, as {self.format}")
-        known = parse_format(format) if isinstance(format, str) else format
+        known = _parsed(format)
         self.hold(*(known.quantise(getattr(self, name)) for name in PROJECTIONS))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Gemma4Experts:
@@ -211,6 +196,10 @@ class Gemma4Experts(nn.Module):
     def extra_repr(self) -> str:
         """The options that are no parameters."""
         return f"backend={self.backend}" + (f", format={self.format}" if self.format else "")
+
+
+def _parsed(format: WeightFormat | str) -> WeightFormat:
+    return parse_format(format) if isinstance(format, str) else format
 
 
 def buffer_name(held: WeightFormat, projection: str, attribute: str) -> str:

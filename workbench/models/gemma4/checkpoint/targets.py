@@ -143,7 +143,7 @@ class QuantisedExpertsTarget:
         attribute = self.reader.attribute
         name = buffer_name(self.experts.format, self.rows.projection, attribute)
         target = self.rows.of(self.experts.get_buffer(name))
-        value = self.reader.read(header, tensor).to(target.device)
+        value = self.reader.read(header, tensor)
         if attribute == "zero_points":
             self._put_packed(target, value)
             return
@@ -153,8 +153,10 @@ class QuantisedExpertsTarget:
         count = 1 if is_shared else -(-self.rows.count // unit)
         if value.shape[1] == 1 and unit == 1:
             repeats = count
+        if repeats > 1:
+            value = value.repeat_interleave(repeats, 1)
         start = 0 if is_shared else self.rows.start // unit
-        target[:, start : start + count].copy_(value.repeat_interleave(repeats, 1)[:, :count])
+        target[:, start : start + count].copy_(value[:, :count])
 
     def _blocks(self) -> tuple[int, int] | None:
         """Rows of a block as it is held, and how many such blocks one of the checkpoint makes; None without blocks."""
@@ -168,7 +170,7 @@ class QuantisedExpertsTarget:
         rows = self.experts.shapes[self.rows.projection][1]
         points = unpack_int4(target.mT, rows)
         end = self.rows.start + self.rows.count
-        points[..., self.rows.start : end] = unpack_int4(value.mT, self.rows.count)
+        points[..., self.rows.start : end] = unpack_int4(value.mT.to(target.device), self.rows.count)
         target.copy_(pack_int4(points).mT)
 
 
