@@ -172,7 +172,8 @@ class Gemma4Experts(nn.Module):
             self.projection("down_proj"),
             weights,
             ids,
-            activation=self.config.hidden_activation,
+            # A plain string: torch.compile traces no methods of an enumeration.
+            activation=self.config.hidden_activation.value,
             backend=self.backend,
         )
 
