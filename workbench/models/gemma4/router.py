@@ -12,6 +12,7 @@ from torch.nn import functional
 from moe_kernels.routing import fused_routing, split_routing
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectLinear, DirectModule
 from workbench.models.gemma4.norm import rms_norm
 
 Routing = Literal["fused", "split"]
@@ -20,7 +21,7 @@ Route: TypeAlias = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 _ROUTINGS: dict[str, Route] = {"fused": fused_routing, "split": split_routing}
 
 
-class Gemma4Router(nn.Module):
+class Gemma4Router(DirectModule):
     """Scores the experts and routes each token to the top K.
 
     `logits = proj(rms_norm(hidden) * scale * H^-0.5)`, then the softmax over the K greatest logits, times the
@@ -53,7 +54,9 @@ class Gemma4Router(nn.Module):
         self.routing = routing
         # What a profile's arm routes with instead; the weights stay where they are.
         self.route: Route | None = None
-        self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False, device=device, dtype=dtype)
+        self.proj = DirectLinear(
+            config.hidden_size, config.num_experts, bias=False, device=device, dtype=dtype
+        )
         self.scale = nn.Parameter(torch.ones(config.hidden_size, device=device, dtype=dtype))
         self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts, device=device, dtype=dtype))
 
