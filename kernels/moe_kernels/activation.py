@@ -48,6 +48,9 @@ class Activation(StrEnum):
         Raises:
             ValueError: lists the activations and aliases that exist.
         """
+        # torch.compile traces no string methods of an enumeration.
+        if isinstance(name, cls):
+            return name
         if isinstance(name, str):
             base = name.removesuffix(_UNGATED)
             spelled = _ALIASES.get(base, base) + name[len(base) :]
