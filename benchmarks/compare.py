@@ -35,6 +35,7 @@ from workbench.sweep.measure import MeasureSettings, TimedConfig, measure_batch
 SLOWER = 1.03
 LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
 ARMS, LOADS, REPEATS, STEPS = ("split", "fused", "tuned"), (1, 8, 32, 64, 128), 5, 16
+ROWS = {"steps": 1, "winners": len(LADDER), "quiet winners": len(LADDER)}
 Draw = np.random.Generator
 Factors = Callable[[int], float]
 Jitter = Mapping[str, list[np.ndarray]]
@@ -62,18 +63,20 @@ def main() -> None:
         "steps": lambda *args: steps(*args, jitter, arguments.run_to_run),
     }
     for kind in arguments.kinds.split(","):
-        found = rates(writers[kind], arguments.runs, arguments.slower)
+        found = rates(writers[kind], arguments.runs, arguments.slower, ROWS.get(kind, 15))
         print(f"{kind:<16}" + "".join(f"{sum(each):>7}/{len(each):<4}" for each in found), flush=True)
 
 
-def rates(write: Callable[[Path, Draw, Factors, int], None], runs: int, slower: float) -> list[list[bool]]:
+def rates(
+    write: Callable[[Path, Draw, Factors, int], None], runs: int, slower: float, rows: int
+) -> list[list[bool]]:
     """Whether each comparison failed: of equal things, with one slower row, and with all slower."""
     found: list[list[bool]] = [[], [], []]
     with tempfile.TemporaryDirectory() as folder:
         for run in range(runs):
             cases: tuple[Factors, ...] = (
                 lambda row: 1.0,
-                lambda row, at=run: slower if row == at % 15 else 1.0,
+                lambda row, at=run: slower if row == at % rows else 1.0,
                 lambda row: slower,
             )
             a = Path(folder) / "a.json"

@@ -46,6 +46,12 @@ def compare(
         list[str] | None,
         typer.Option("--must-not", metavar="PATTERN", help="A kernel that it must not run."),
     ] = None,
+    run_to_run: Annotated[
+        float,
+        typer.Option(
+            min=0.0, metavar="PERCENT", help="What whole runs of one thing differ by: standard deviation."
+        ),
+    ] = 0.3,
     github: Annotated[
         bool,
         typer.Option(
@@ -69,7 +75,7 @@ def compare(
 
     A regression is worse by more than its limit and has an interval that leaves out no change; a check that B failed
     (a run that died, liveness, correctness) is a failure whatever the speed. Each metric has a direction and a
-    limit: time_us, speedup, step_us, busy_us, tpot_p50_ms, tpot_mean_ms, output_tokens_per_s, acceptance_length 2 %,
+    limit: time_us, speedup, step_us, busy_us, tpot_p50_ms, output_tokens_per_s and acceptance_length 1.5 %,
     ttft_p50_ms 5 %; others are printed until --fail-on names them. Modelled and replayed times are never judged.
 
     Exit codes: 0 no regression, 1 a regression or a failed check, 2 bad input, what must not be compared, or nothing
@@ -95,6 +101,7 @@ def compare(
         arms=_arms(arms),
         allow=[key for text in allow or () for key in comma_list(text) or ()],
         claims=make_claims(must or (), must_not or ()),
+        run_to_run=run_to_run / 100,
     )
     if benchmark is not None:
         _write_benchmarks(comparison, benchmark)
@@ -121,7 +128,7 @@ def _show(
     comparison: Comparison, *, top: int, full: bool, markdown: bool, as_json: bool, github: bool
 ) -> None:
     from workbench.report.compare import compare_record, compare_tables
-    from workbench.report.github import annotations, without_commands
+    from workbench.report.github import annotation_lines, without_commands
     from workbench.report.markdown import markdown as as_markdown
     from workbench.report.table import print_json, print_table
 
@@ -139,7 +146,7 @@ def _show(
             print_table(table)
     if github:
         print(after)
-        for line in annotations(comparison):
+        for line in annotation_lines(comparison):
             print(line)
 
 

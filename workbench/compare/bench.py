@@ -9,32 +9,33 @@ from pathlib import Path
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS as BENCH_METRICS
 from workbench.bench.rows import BenchRow, read_bench
-from workbench.compare.entry import Entry, Fact, Metric, differing
+from workbench.compare.entry import LIMIT, Entry, Fact, Metric, differing
 from workbench.compare.reading import Reading, exact, of_interval, of_samples
 from workbench.errors import IncomparableError
 
 __all__ = ["METRICS", "pooled", "read"]
 
-_COUNTED = {
-    "tpot_p50_ms": 0.02,
-    "tpot_mean_ms": 0.02,
-    "ttft_p50_ms": 0.05,
-    "output_tokens_per_s": 0.02,
-    "acceptance_length": 0.02,
-}
+_COUNTED = ("tpot_p50_ms", "tpot_mean_ms", "output_tokens_per_s", "acceptance_length", "ttft_p50_ms")
 _SHOWN = ("tpot_p99_ms", "peak_memory_bytes", "energy_j_per_token")
-_TAIL_LIMIT = 0.05
+# What depends on few requests, or on who was served first.
+_LOOSE, _LOOSE_LIMIT = ("ttft", "p90", "p95", "p99"), 0.05
+# An engine's summary without details has an interval of the mean alone.
+_INSTEAD = {"tpot_mean_ms": "tpot_p50_ms"}
 
 
 def _metric(name: str) -> Metric:
-    limit = _COUNTED.get(name, _TAIL_LIMIT if name[-6:-3] in ("p90", "p95", "p99") else 0.02)
-    better = BENCH_METRICS[name].better
-    return Metric(name=name, better=better, limit=limit, counts=name in _COUNTED, shown=name in _SHOWN)
+    is_loose = any(part in _LOOSE for part in name.split("_"))
+    return Metric(
+        name=name,
+        better=BENCH_METRICS[name].better,
+        limit=_LOOSE_LIMIT if is_loose else LIMIT,
+        counts=name in _COUNTED,
+        shown=name in _SHOWN,
+        instead_of=_INSTEAD.get(name),
+    )
 
 
-METRICS = tuple(
-    _metric(name) for name in (*_COUNTED, *(name for name in BENCH_METRICS if name not in _COUNTED))
-)
+METRICS = tuple(map(_metric, dict.fromkeys((*_COUNTED, *_SHOWN, *BENCH_METRICS))))
 
 
 def read(path: Path) -> tuple[Entry, ...]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from workbench.compare.comparison import Comparison, Judged
 from workbench.compare.entry import Entry
-from workbench.compare.judge import collect, judge
+from workbench.compare.judge import judge
 from workbench.compare.kinds import KINDS
 from workbench.compare.liveness import Claims
 from workbench.compare.match import Match, Pair, match
+from workbench.compare.ratios import RUN_TO_RUN, collect
 from workbench.compare.read import read_sides
 from workbench.compare.rules import Rules, make_rules
 from workbench.errors import InputError
@@ -29,6 +30,7 @@ def compare(
     arms: tuple[str, str] | None = None,
     allow: Sequence[str] = (),
     claims: Claims | None = None,
+    run_to_run: float = RUN_TO_RUN,
 ) -> Comparison:
     """Compares B with A.
 
@@ -40,6 +42,7 @@ def compare(
         arms: an arm of A and one of B, where they have different names.
         allow: facts that may differ.
         claims: kernels that B's timelines must or must not run.
+        run_to_run: what whole runs of one thing differ by: standard deviation, as a fraction.
 
     Raises:
         InputError: a file is damaged, or an argument wrong.
@@ -64,16 +67,16 @@ def compare(
     }
     if claims:
         claims.check_applies([pair for found in matches.values() for pair in found.pairs])
-    return _compared(one.name, other.name, matches, rules, claims)
+    return _compared(one.name, other.name, matches, rules, claims, run_to_run)
 
 
 def _compared(
-    a: str, b: str, matches: Mapping[str, Match], rules: Rules, claims: Claims | None
+    a: str, b: str, matches: Mapping[str, Match], rules: Rules, claims: Claims | None, run_to_run: float
 ) -> Comparison:
     families = [
         family
         for schema, found in matches.items()
-        for family in collect(found.pairs, rules.of(KINDS[schema].metrics))
+        for family in collect(found.pairs, rules.of(KINDS[schema].metrics), run_to_run)
     ]
     pairs = [pair for found in matches.values() for pair in found.pairs]
     figures = judge(families)

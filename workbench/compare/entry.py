@@ -10,9 +10,11 @@ from workbench.bench.comparable import LENGTHS_AGREE
 from workbench.compare.reading import Reading
 from workbench.yaml_source import brief
 
-__all__ = ["Better", "Entry", "Fact", "Metric", "Side", "differing"]
+__all__ = ["LIMIT", "Better", "Entry", "Fact", "Metric", "Side", "differing"]
 
 Fact: TypeAlias = str | float | None
+# Half of the smallest regression that is to be found, 3 %: smaller ones pass, larger ones have room for noise.
+LIMIT = 0.015
 Better: TypeAlias = Literal["lower", "higher"]
 
 
@@ -28,16 +30,20 @@ class Metric:
         shown: whether a table shows it although it does not count.
         control: a figure that was taken beside this one and that nothing under test changes: what it reads
             differently on both sides is noise.
+        paired: a ratio of two figures of the same rounds: what drifts from run to run cancels in it.
         same_source: counts by itself only where both sides are of the same kernel source.
+        instead_of: counts by itself only where this other figure has no interval.
     """
 
     name: str
     better: Better = "lower"
-    limit: float = 0.02
+    limit: float = LIMIT
     counts: bool = False
     shown: bool = True
     control: str | None = None
+    paired: bool = False
     same_source: bool = False
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,9 +89,8 @@ def match(
 
 def label_of(entry: Entry, names: Iterable[str]) -> str:
     """An entry in words, by these parts of its key."""
-    return brief(
-        " ".join(f"{_SHORT.get(name, '')}{entry.key[name]}" for name in names if entry.key[name]), 120
-    )
+    parts = (f"{_SHORT.get(name, '')}{entry.key[name]}" for name in names if entry.key.get(name))
+    return brief(" ".join(parts), 120) or "step"
 
 
 _SHORT = {"tokens": "T=", "concurrency": "x", "request_rate": "rate ", "draft_tokens": "drafts "}
@@ -112,9 +111,9 @@ def _by_key(entries: Sequence[Entry], open_keys: Sequence[str]) -> dict[_Key, En
 
 
 def _labels(entries: Sequence[Entry], open_keys: Sequence[str]) -> dict[_Key, str]:
-    """Labels of what varies, and of the first part where nothing does."""
+    """Labels of what varies, and of everything where nothing does."""
     names = list(dict.fromkeys(name for entry in entries for name in entry.key))
-    varying = [name for name in names if len({entry.key.get(name) for entry in entries}) > 1] or names[-1:]
+    varying = [name for name in names if len({entry.key.get(name) for entry in entries}) > 1] or names
     return {
         tuple((name, value) for name, value in entry.key.items() if name not in open_keys): label_of(
             entry, varying

@@ -24,7 +24,7 @@ GZIP = b"\x1f\x8b"
 
 class _Head(msgspec.Struct, rename={"trace_events": "traceEvents"}):
     schema: str | None = None
-    trace_events: msgspec.Raw | None = None
+    trace_events: msgspec.Raw = msgspec.Raw()
 
 
 def read_sides(a: Path, b: Path) -> tuple[Side, Side]:
@@ -81,7 +81,7 @@ def _schema(path: Path) -> str:
         raise _unknown(None, path) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", file=path) from error
-    if head.schema is None and head.trace_events is not None:
+    if head.schema is None and bytes(head.trace_events):
         return TRACE
     if head.schema is None:
         raise _unknown(None, path)

@@ -43,7 +43,8 @@ class Rules:
         if metric.name not in self.limits:
             return replace(metric, counts=False, shown=metric.shown or metric.counts)
         limit = self.limits[metric.name]
-        return replace(metric, counts=True, same_source=False, limit=metric.limit if limit is None else limit)
+        limit = metric.limit if limit is None else limit
+        return replace(metric, counts=True, same_source=False, instead_of=None, limit=limit)
 
 
 def make_rules(metrics: Sequence[Metric], fail_on: Sequence[str], print_only: Sequence[str]) -> Rules:

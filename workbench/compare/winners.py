@@ -15,9 +15,12 @@ __all__ = ["METRICS", "read"]
 METRICS = (
     Metric(name="time_us", counts=True, control="default_us"),
     # The default is timed in the same rounds: what drifts from run to run cancels.
-    Metric(name="speedup", better="higher", counts=True, same_source=True),
+    Metric(name="speedup", better="higher", counts=True, paired=True, same_source=True),
     Metric(name="default_us"),
 )
+# A row's interval is the hull of two sessions: too narrow where these agree by chance, too wide where they do not. The
+# other rows tell which; a handful of degrees of freedom lets them.
+SESSIONS_FREEDOM = 4.0
 # Says how certain a row had to be, not how it was timed.
 _NO_FACT = frozenset({"margin", "timed", "noise_floor"})
 
@@ -62,7 +65,9 @@ def _facts(file: TunedFile, row: Row) -> Iterator[tuple[str, Fact]]:
 
 def _figures(row: Row) -> Mapping[str, Reading]:
     """The default's own interval is in no file: it was timed in the same rounds, and gets the row's error."""
-    time = of_interval(row.time_us, *row.ci_us) if row.ci_us else Reading(row.time_us)
+    time = (
+        of_interval(row.time_us, *row.ci_us, freedom=SESSIONS_FREEDOM) if row.ci_us else Reading(row.time_us)
+    )
     figures = {"time_us": time}
     if row.default_time_us is not None and row.speedup is not None:
         figures["default_us"] = with_error(row.default_time_us, time.error)

@@ -35,9 +35,9 @@ def finding(comparison: Comparison) -> str:
     if comparison.missing_fails and comparison.missing:
         parts.append(f"{_count(len(comparison.missing), 'row')} missing in B")
     if parts:
-        return f"FAILED: {', '.join(parts)}."
+        return f"FAILED, {', '.join(parts)}."
     if comparison.void:
-        return f"NOTHING PROVEN: {comparison.void}."
+        return f"NOTHING PROVEN, {comparison.void}."
     return f"{_passed(comparison)}."
 
 
@@ -85,12 +85,17 @@ def compare_tables(comparison: Comparison, *, top: int = 30, full: bool = False)
         top: the most figures listed.
         full: lists every figure, those that are neither judged nor shown among them.
     """
-    figures = [each for each in comparison.figures if full or each.shown or each.verdict == "regression"]
+    figures = [each for each in comparison.figures if full or _is_listed(each)]
     tables = [_checks_table(comparison), _figures_table(figures, comparison, None if full else top)]
     lost = [("A", comparison.missing), ("B", comparison.added)]
     if any(labels for _, labels in lost):
         tables.append(_lone_table([(side, label) for side, labels in lost for label in labels]))
     return tuple(tables)
+
+
+def _is_listed(figure: Judged) -> bool:
+    """Whether a table has it by itself: not what a model says the same of on both sides."""
+    return figure.shown and (figure.verdict != "not timed" or figure.a != figure.b)
 
 
 def _checks_table(comparison: Comparison) -> Table:
@@ -116,7 +121,9 @@ def _figures_table(figures: Sequence[Judged], comparison: Comparison, top: int |
     listed = figures[:top]
     return Table(
         title=f"{', '.join(comparison.kinds)}: {brief(comparison.a, 60)} (A) → {brief(comparison.b, 60)} (B)",
-        columns=(
+        columns=()
+        if not listed
+        else (
             Column("verdict", style="bold"),
             Column("what"),
             Column("figure"),
@@ -127,7 +134,7 @@ def _figures_table(figures: Sequence[Judged], comparison: Comparison, top: int |
             Column("limit", "right"),
         ),
         rows=tuple(map(_row, listed)),
-        notes=tuple(_notes(comparison, listed, len(figures) - len(listed))),
+        notes=tuple(_notes(comparison, listed)),
     )
 
 
@@ -148,8 +155,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def _notes(comparison: Comparison, listed: Sequence[Judged], hidden: int) -> Iterator[str]:
-    if hidden > 0:
+def _notes(comparison: Comparison, listed: Sequence[Judged]) -> Iterator[str]:
+    if hidden := len(comparison.figures) - len(listed):
         yield f"{hidden:,} more figures: --all."
     if any(each.low is not None for each in listed):
         yield INTERVALS

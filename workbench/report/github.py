@@ -14,14 +14,14 @@ from workbench.compare.comparison import Comparison, Judged
 from workbench.report.compare import change_text, finding, sentence
 from workbench.yaml_source import brief
 
-__all__ = ["annotations", "benchmarks", "without_commands"]
+__all__ = ["annotation_lines", "benchmarks", "without_commands"]
 
 _MOST = 10
-_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_PROPERTY = {**_DATA, ":": "%3A", ",": "%2C"}
+_DATA: Mapping[str, str] = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_PROPERTY: Mapping[str, str] = {**_DATA, ":": "%3A", ",": "%2C"}
 
 
-def annotations(comparison: Comparison) -> Iterator[str]:
+def annotation_lines(comparison: Comparison) -> Iterator[str]:
     """Lines that GitHub shows on the run: an error a failure, else one notice; GitHub shows ten of a kind at most."""
     lines = [
         *(("A check failed", line) for line in comparison.failures),
@@ -46,7 +46,7 @@ def _command(level: str, title: str, message: str) -> str:
 
 
 def _escaped(text: str, table: Mapping[str, str]) -> str:
-    return text.translate(str.maketrans(dict(table)))
+    return "".join(table.get(each, each) for each in text)
 
 
 def without_commands() -> tuple[str, str]:
