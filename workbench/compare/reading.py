@@ -56,8 +56,9 @@ def of_samples(samples: Sequence[float]) -> Reading:
     """The median of repeats (at least one) with its error; no error for a single one, or with a 0 among them.
 
     The variance of the median of n normal samples is sigma^2 * pi / (2n + pi - 2): sigma^2 for n = 1, the well-known
-    pi / 2 * sigma^2 / n for many, and within 2 % from three on (of two, the error is 10 % too large). Sigma is the standard deviation, of many samples
-    1.4826 times the median absolute deviation, which a few slow ones do not move.
+    pi / 2 * sigma^2 / n for many, and within 2 % from three on (of two, the error comes out 10 % too large). Sigma is
+    the standard deviation, of many samples 1.4826 times the median absolute deviation, which a few slow ones do not
+    move.
     """
     value, n = median(samples), len(samples)
     if n < 2 or min(samples) <= 0:
