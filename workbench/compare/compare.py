@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workbench.compare.comparison import Comparison, Judged
-from workbench.compare.entry import Entry
 from workbench.compare.judge import judge
 from workbench.compare.kinds import KINDS
 from workbench.compare.liveness import Claims
@@ -125,7 +124,8 @@ def _unjudged(figures: Sequence[Judged], pairs: Sequence[Pair], rules: Rules) ->
 
 
 def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
-    """What the sides' sources and configs have in common."""
+    """What limits the figures, and where the sides' sources and configs differ."""
+    yield from dict.fromkeys(note for pair in pairs for entry in (pair.a, pair.b) for note in entry.notes)
     untimed = sum(not pair.b.timed for pair in pairs)
     if untimed:
         yield f"{untimed} of {len(pairs)} rows are modelled or replayed: nothing was timed, and they are not judged."
@@ -134,12 +134,8 @@ def _notes(pairs: Sequence[Pair]) -> Iterator[str]:
             f"{len(sources)} of {len(pairs)} rows are of another kernel source: their default is no control, "
             "and a speedup over it does not count."
         )
-    if configs := [pair for pair in pairs if _config(pair.a) != _config(pair.b)]:
+    if configs := [pair for pair in pairs if pair.a.config != pair.b.config]:
         yield f"{len(configs)} of {len(pairs)} rows have another config: {', '.join(_some(configs))}."
-
-
-def _config(entry: Entry) -> str | None:
-    return entry.config
 
 
 def _some(pairs: Sequence[Pair]) -> Iterator[str]:

@@ -61,6 +61,7 @@ class Entry:
         source: hash of the kernel's source, where known.
         config: in words, where there is one.
         kernels: launches a step by name, where known.
+        notes: what limits its figures.
     """
 
     key: Mapping[str, str]
@@ -73,6 +74,7 @@ class Entry:
     source: str | None = None
     config: str | None = None
     kernels: Mapping[str, float] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

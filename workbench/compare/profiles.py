@@ -61,20 +61,22 @@ def _entry(profile: ProfileRecord, name: str, arm: ArmRecord) -> Entry:
     return Entry(
         key=of_trace.key,
         facts={**of_trace.facts, "kind": profile.device, **facts},
-        figures=dict(_figures(arm, of_trace.figures)),
-        failures=tuple(_failures(profile, name, of_trace.failures)),
+        figures=dict(_figures(arm, {} if of_trace.failures else of_trace.figures)),
+        failures=tuple(_failures(profile, name)),
         kernels=of_trace.kernels,
+        notes=(*of_trace.notes, *(f"the trace of arm {name} is {line}" for line in of_trace.failures)),
     )
 
 
 def _figures(arm: ArmRecord, of_trace: Mapping[str, Reading]) -> Iterator[tuple[str, Reading]]:
     if arm.step_us is not None:
         yield "step_us", of_spread(arm.step_us)
-    yield "profiled_step_us", of_trace["step_us"]
+    if of_trace:
+        yield "profiled_step_us", of_trace["step_us"]
     yield from ((name, reading) for name, reading in of_trace.items() if name != "step_us")
 
 
-def _failures(profile: ProfileRecord, name: str, of_trace: tuple[str, ...]) -> Iterator[str]:
+def _failures(profile: ProfileRecord, name: str) -> Iterator[str]:
     """Those that name the arm; the first arm takes those that name none."""
     first = next(iter(profile.arms))
     named = [line for line in profile.failures if f"arm {name}:" in line]
@@ -82,4 +84,3 @@ def _failures(profile: ProfileRecord, name: str, of_trace: tuple[str, ...]) -> I
     yield from (*named, *(nobodys if name == first else ()))
     if not profile.passed and not profile.failures and name == first:
         yield "the profile did not pass"
-    yield from of_trace

@@ -148,10 +148,17 @@ def entry_of(summary: SummaryRecord, key: Mapping[str, str]) -> Entry:
             "layers": None if summary.layers.count is None else str(summary.layers.count),
         },
         figures=dict(_figures(summary)),
-        failures=tuple(f"not reliable: {reason}" for reason in summary.reasons)
-        or (() if summary.reliable else ("not reliable",)),
+        failures=() if summary.basis == "cpu" else tuple(_flaws(summary)),
+        # A trace of CPU ops is never reliable as one of a GPU; it still compares with another such.
+        notes=("the times are of CPU ops, not of a GPU",) if summary.basis == "cpu" else (),
         kernels={each.name: each.launches_per_step for each in summary.kernels},
     )
+
+
+def _flaws(summary: SummaryRecord) -> Iterator[str]:
+    yield from (f"not reliable: {reason}" for reason in summary.reasons)
+    if not summary.reliable and not summary.reasons:
+        yield "not reliable"
 
 
 def _figures(summary: SummaryRecord) -> Iterator[tuple[str, Reading]]:
