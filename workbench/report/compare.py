@@ -141,7 +141,7 @@ def _figures_table(figures: Sequence[Judged], comparison: Comparison, top: int |
 def _row(figure: Judged) -> tuple[str, ...]:
     about = "~" if figure.verdict == "not timed" else ""
     return (
-        _WORDS[figure.verdict],
+        _WORDS[figure.verdict] if figure.counts else _WORDS[figure.verdict].replace("REGRESSION", "worse"),
         figure.label,
         figure.metric,
         *("" if value is None else f"{about}{_number(value)}" for value in (figure.a, figure.b)),
