@@ -82,6 +82,13 @@ def test_an_unknown_metric_is_refused_before_anything_is_printed(run, same):
     assert "allowed: time_us, speedup, default_us" in err
 
 
+@pytest.mark.parametrize("percent", ["nan", "100", "inf"])
+def test_noise_that_would_hide_everything_is_refused(run, slower, percent):
+    code, out, err = run(*slower, "--run-to-run", percent)
+    assert (code, out) == (2, "")
+    assert "--run-to-run" in err
+
+
 def test_a_limit_of_ones_own_lets_3_percent_pass(run, slower):
     assert run(*slower, "--fail-on", "time_us>5%")[0] == 0
 

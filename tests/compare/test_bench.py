@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.compare.sides import a_row, bench
 from workbench.bench.figures import of_repeats, single
+from workbench.bench.rows import read_bench, write_bench
 from workbench.compare.compare import compare
 from workbench.errors import IncomparableError, InputError
 
@@ -49,6 +52,19 @@ def test_a_run_that_died_fails_whatever_the_speed(tmp_path):
     found = compare(a, b)
     assert found.failed
     assert found.failures == ("NVIDIA_B200 fused x8: oom: CUDA out of memory",)
+
+
+def test_what_died_on_both_sides_is_no_regression(tmp_path):
+    rows = {"arms": ("split",), "loads": (1, 8)}
+    paths = [bench(tmp_path / f"{seed}.json", seed=seed, **rows) for seed in (1, 2)]
+    for path in paths:
+        file = read_bench(path)
+        died = replace(file.rows[1], status="oom", reason="CUDA out of memory", metrics={})
+        write_bench(path, replace(file, rows=(file.rows[0], died)))
+    found = compare(*paths)
+    assert not found.failed
+    assert found.void is None
+    assert found.unfit == ("x8: oom: CUDA out of memory",)
 
 
 def test_where_a_died_there_is_nothing_to_compare_with(tmp_path):

@@ -24,6 +24,13 @@ def test_a_step_3_percent_longer_fails(tmp_path, seed):
     assert "step_us" in {each.metric for each in compare(a, b).regressions}
 
 
+def test_more_launches_are_exact_and_fail_on_request(tmp_path):
+    a, b = summary(tmp_path / "a.json"), summary(tmp_path / "b.json")
+    b.write_text(b.read_text().replace('"launches": 30.0', '"launches": 33.0'))
+    assert not compare(a, b).failed
+    assert compare(a, b, fail_on=["launches>1%"]).failed
+
+
 def test_a_trace_as_the_profiler_wrote_it_is_summed_up_first(tmp_path):
     a = write(tmp_path / "a.json.gz", decode_events("split", steps=6))
     b = write(tmp_path / "b.json", decode_events("fused", steps=6))

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from moe_kernels.tuned import parse, serialise
 from tests.compare.sides import LADDER, all_rows, winners
 from workbench.compare.compare import compare
 from workbench.errors import IncomparableError, InputError
@@ -54,14 +57,10 @@ def test_half_the_rows_3_percent_slower_are_not_taken_for_noise(two):
 
 
 def test_drift_that_the_default_shows_too_is_noise(tmp_path):
-    """Each row reads 3 % apart from run to run, the default with it: their ratio alone proves anything."""
+    """Each row reads 3 % apart from run to run, the default with it."""
     a = winners(tmp_path / "a", seed=1, noise=0.002)
     drift = {tokens: 1.03 if place % 2 else 0.97 for place, tokens in enumerate(LADDER)}
     text = winners(tmp_path / "b", seed=2, noise=0.002, factors=drift)
-    from dataclasses import replace
-
-    from moe_kernels.tuned import parse, serialise
-
     file = parse(text.read_text())
     rows = {
         tokens: replace(row, default_time_us=row.default_time_us * drift[tokens])

@@ -54,6 +54,27 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
+    """The fenced blocks, and the indented ones that begin with `$ `."""
+    return [*fenced(page), *indented(page)]
+
+
+def indented(page: Path) -> list[Block]:
+    """Indented text that begins with a command, up to the next line of another kind, as console blocks."""
+    text = re.sub(
+        r"^(`{3,}).*?^\1$", lambda found: "\n" * found[0].count("\n"), page.read_text(), flags=re.M | re.S
+    )
+    found = re.finditer(r"^    \$ .*\n(?:(?: {4}.*)?\n)*", text, re.M)
+    return [
+        Block(
+            text[: each.start()].count("\n"),
+            "console",
+            tuple(line.removeprefix("    ") for line in each[0].rstrip().splitlines()),
+        )
+        for each in found
+    ]
+
+
+def fenced(page: Path) -> list[Block]:
     """The fenced blocks, in order."""
     found, marks, text = [], {}, []
     lines = page.read_text(encoding="utf-8").splitlines()

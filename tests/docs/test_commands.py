@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 WHY_NOT = ("needs a GPU", "needs an engine", "needs a checkpoint", "needs the network", "takes minutes")
 COPIED = ("sweeps", "examples", "results", "workloads", "dashboards", "Makefile", "benchmarks")
-LONGEST_S = 240
+LONGEST_S = 600
 # Pages that come with what they are of.
 BESIDE = ("dashboard.md", "transformers.md")
 

@@ -72,7 +72,7 @@ def _pool(entries: Sequence[Entry]) -> Entry:
         facts=first.facts,
         figures={name: of_samples([entry.figures[name].value for entry in sound]) for name in names},
         meanings=first.meanings,
-        failures=tuple(dict.fromkeys(line for entry in entries for line in entry.failures)),
+        died=next((entry.died for entry in entries if entry.died), None),
         lost=sum(entry.lost for entry in sound) / len(sound),
     )
 
@@ -83,7 +83,7 @@ def _entry(row: BenchRow) -> Entry:
         facts=dict(_facts(row)),
         figures={name: _reading(figure) for name, figure in row.metrics.items()},
         meanings=_meanings(row),
-        failures=() if row.status == "ok" else (f"{row.status}: {row.reason}",),
+        died=None if row.status == "ok" else f"{row.status}: {row.reason}",
         lost=(row.failed or 0) / max(1, (row.failed or 0) + (row.completed or 0)),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workbench.compare.comparison import Comparison, Judged
+from workbench.compare.entry import Entry
 from workbench.compare.judge import judge
 from workbench.compare.kinds import KINDS
 from workbench.compare.liveness import Claims
@@ -48,6 +49,8 @@ def compare(
         IncomparableError: A and B differ in what must be equal.
     """
     one, other = read_sides(a, b)
+    if not 0 <= run_to_run < 1:
+        raise InputError(f"must be from 0 to below 100, got {100 * run_to_run:g}", key="--run-to-run")
     schemas = [schema for schema in KINDS if schema in one.entries and schema in other.entries]
     rules = make_rules(
         [metric for schema in schemas for metric in KINDS[schema].metrics], fail_on, print_only
@@ -85,7 +88,7 @@ def _compared(
         kinds=tuple(KINDS[schema].title for schema in matches),
         figures=tuple(sorted(figures, key=_place)),
         failures=tuple(line for pair in pairs for line in _failures(pair, claims)),
-        unfit=tuple(f"{pair.label}: {line}" for pair in pairs for line in pair.a.failures),
+        unfit=tuple(f"{pair.label}: {line}" for pair in pairs for line in _unfit(pair.a)),
         missing=tuple(label for found in matches.values() for label in found.only_a),
         added=tuple(label for found in matches.values() for label in found.only_b),
         missing_fails=rules.missing,
@@ -102,10 +105,16 @@ def _place(figure: Judged) -> tuple[bool, int, float]:
 def _failures(pair: Pair, claims: Claims | None) -> Iterator[str]:
     """What B fails: its own checks, requests that A did not lose, and kernels that it claims to run."""
     yield from (f"{pair.label}: {line}" for line in pair.b.failures)
+    if pair.b.died and not pair.a.died:
+        yield f"{pair.label}: {pair.b.died}"
     if pair.b.lost > pair.a.lost:
         yield f"{pair.label}: {pair.b.lost:.1%} of the requests failed, in A {pair.a.lost:.1%}"
     if claims and pair.b.kernels is not None:
         yield from (f"{pair.label}: {line}" for line in claims.broken_by(pair.b.kernels))
+
+
+def _unfit(a: Entry) -> tuple[str, ...]:
+    return (a.died, *a.failures) if a.died else a.failures
 
 
 def _unjudged(figures: Sequence[Judged], pairs: Sequence[Pair], rules: Rules) -> Iterator[str]:

@@ -57,6 +57,7 @@ class Entry:
         meanings: by metric, what it means where that is not always the same.
         timed: False where times are modelled or replayed: they are shown, never judged.
         failures: checks that it failed; its speed then counts for nothing.
+        died: why it has no figures at all, where it has none; what died on both sides is no regression.
         lost: share of its requests that failed.
         source: hash of the kernel's source, where known.
         config: in words, where there is one.
@@ -70,6 +71,7 @@ class Entry:
     meanings: Mapping[str, str] = field(default_factory=dict)
     timed: bool = True
     failures: tuple[str, ...] = ()
+    died: str | None = None
     lost: float = 0.0
     source: str | None = None
     config: str | None = None

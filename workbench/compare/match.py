@@ -31,6 +31,11 @@ class Pair:
     a: Entry
     b: Entry
 
+    @property
+    def sound(self) -> bool:
+        """Whether both sides ran and passed their checks."""
+        return not any(side.failures or side.died for side in (self.a, self.b))
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

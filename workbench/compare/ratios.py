@@ -103,7 +103,7 @@ def _ratios(pairs: Sequence[Pair], metric: Metric) -> Iterator[Ratio]:
     for pair in pairs:
         a, b = pair.a.figures.get(metric.name), pair.b.figures.get(metric.name)
         means_same = pair.a.meanings.get(metric.name) == pair.b.meanings.get(metric.name)
-        if a and b and means_same and not (pair.a.failures or pair.b.failures):
+        if a and b and means_same and pair.sound:
             yield _ratio(pair, a, b, counts=_counts(pair, metric))
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from workbench.compare.entry import Entry, Metric
-from workbench.compare.reading import Reading, exact, of_samples
+from workbench.compare.reading import Reading, of_samples
 from workbench.errors import InputError
 from workbench.timeline.rules import KernelClass
 
@@ -29,7 +29,7 @@ METRICS = (
     Metric(name="step_us", counts=True),
     Metric(name="busy_us", counts=True),
     Metric(name="period_us"),
-    Metric(name="launches", limit=0.0),
+    Metric(name="launches"),
     *(
         Metric(name=f"{name}_us", shown=name in ("routing", "experts", "attention"))
         for name in get_args(KernelClass)
@@ -167,7 +167,7 @@ def _figures(summary: SummaryRecord) -> Iterator[tuple[str, Reading]]:
     yield "busy_us", _reading([step.busy_us for step in steps], per_step.busy_us)
     if per_step.period_us:
         yield "period_us", of_spread(per_step.period_us)
-    yield "launches", exact(sum(each.launches for each in per_step.classes))
+    yield "launches", Reading(sum(each.launches for each in per_step.classes), error=0.0)
     for each in per_step.classes:
         times = [next((one.time_us for one in step.classes if one.name == each.name), 0.0) for step in steps]
         yield f"{each.name}_us", _reading(times, each.time_us)
