@@ -163,10 +163,15 @@ def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
 
 def _of_runs(ratios: tuple[Ratio, ...], run_to_run: float) -> tuple[Ratio, ...]:
     """Adds what whole runs differ by, on both sides."""
-    more = 2 * run_to_run**2
-    return tuple(
-        each if each.variance is None else replace(each, variance=each.variance + more) for each in ratios
-    )
+    return tuple(_of_run(ratio, 2 * run_to_run**2) for ratio in ratios)
+
+
+def _of_run(ratio: Ratio, more: float) -> Ratio:
+    """A known variance on top of an estimated one; the degrees of freedom of the sum are Welch's."""
+    if not ratio.variance:
+        return ratio if ratio.variance is None else replace(ratio, variance=more, freedom=math.inf)
+    total = ratio.variance + more
+    return replace(ratio, variance=total, freedom=ratio.freedom * (total / ratio.variance) ** 2)
 
 
 def _inflation(pairs: Sequence[Pair], metric: Metric, run_to_run: float) -> float:
