@@ -126,6 +126,15 @@ def test_annotations_name_regressions_and_forge_no_command(run, tmp_path, monkey
     assert (tmp_path / "summary.md").read_text().startswith("**FAILED")
 
 
+@pytest.mark.parametrize("form", ["--json", "--markdown"])
+def test_annotations_stay_out_of_a_document(run, tmp_path, form):
+    _, out, err = run(*hostile_pair(tmp_path), "--github", form)
+    assert not any(line.startswith("::") for line in out.splitlines())
+    assert err.startswith("::error title=Regression::")
+    if form == "--json":
+        json.loads(out)
+
+
 def test_the_summary_of_a_step_is_added_to(run, same, tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "summary.md").write_text("before\n")

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.main import get_command
 
 from tests.docs.blocks import RUN, blocks_of, ours, told_commands
@@ -184,6 +185,16 @@ def test_links_between_pages_lead_somewhere(page):
 def anchors(page):
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/workflows/*.yml")), ids=named)
+def test_commands_of_a_workflow_exist(path):
+    loaded = YAML(typ="safe").load(path)
+    steps = [step.get("run", "") for job in loaded["jobs"].values() for step in job["steps"]]
+    found = re.findall(r"python (-m workbench [^\n)]*)", "\n".join(steps))
+    assert found
+    for command in found:
+        check_options(shlex.split(command)[2:], f"{named(path)}: {command}")
 
 
 def test_every_page_is_in_the_index():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 if TYPE_CHECKING:
     from workbench.compare.comparison import Comparison
+    from workbench.report.table import Table
 
 
 def compare(
@@ -128,26 +131,41 @@ def _show(
     comparison: Comparison, *, top: int, full: bool, markdown: bool, as_json: bool, github: bool
 ) -> None:
     from workbench.report.compare import compare_record, compare_tables
-    from workbench.report.github import annotation_lines, without_commands
     from workbench.report.markdown import markdown as as_markdown
-    from workbench.report.table import print_json, print_table
+    from workbench.report.table import print_json
 
     tables = compare_tables(comparison, top=top, full=full)
-    before, after = without_commands()
-    if github:
-        _summarise(as_markdown(tables))
-        print(before)
     if as_json:
         print_json(compare_record(comparison))
     elif markdown:
         print(as_markdown(tables), end="")
     else:
-        for table in tables:
-            print_table(table)
+        _print_tables(tables, quoted=github)
     if github:
+        _summarise(as_markdown(tables))
+        _annotate(comparison, sys.stderr if as_json or markdown else sys.stdout)
+
+
+def _print_tables(tables: Sequence[Table], *, quoted: bool) -> None:
+    """Prints tables, for GitHub as text in which it looks for no commands."""
+    from workbench.report.github import without_commands
+    from workbench.report.table import print_table
+
+    before, after = without_commands()
+    if quoted:
+        print(before)
+    for table in tables:
+        print_table(table)
+    if quoted:
         print(after)
-        for line in annotation_lines(comparison):
-            print(line)
+
+
+def _annotate(comparison: Comparison, stream: TextIO) -> None:
+    """Prints annotations beside what stands on standard output, which may be a document."""
+    from workbench.report.github import annotation_lines
+
+    for line in annotation_lines(comparison):
+        print(line, file=stream)
 
 
 def _summarise(text: str) -> None:
