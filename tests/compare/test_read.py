@@ -45,6 +45,16 @@ def test_no_bytes_at_all_crash_it(tmp_path_factory, content):
         compare(path, path)
 
 
+def test_a_folder_may_hold_other_json_but_nothing_damaged(tmp_path):
+    path = winners(tmp_path)
+    (tmp_path / "other.json").write_text('{"mine": 1}')
+    (tmp_path / "list.json").write_text("[1]")
+    assert not compare(tmp_path, path).failed
+    (tmp_path / "half.json").write_text('{"schema": "workbench.tun')
+    with pytest.raises(InputError, match=r"half\.json: is not JSON"):
+        compare(tmp_path, path)
+
+
 def test_a_folder_without_results_and_a_missing_file_are_errors(tmp_path):
     with pytest.raises(InputError, match="holds no file that can be compared"):
         compare(tmp_path, tmp_path)

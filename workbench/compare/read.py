@@ -54,10 +54,12 @@ def _as_read(schema: str) -> str:
 def _files(path: Path) -> Iterator[tuple[Path, str]]:
     """Files of a side with their schemas; in a folder those of no known one are left out."""
     if not path.is_dir():
-        yield path, _schema(path)
+        if (schema := _schema(path)) is None:
+            raise _unknown(None, path)
+        yield path, schema
         return
     found = [each for each in sorted(path.rglob("*.json")) if _belongs(each.relative_to(path))]
-    known = [(each, schema) for each in found if (schema := _schema(each)) in KINDS]
+    known = [(each, schema) for each in found if (schema := _schema(each)) and schema in KINDS]
     if not known:
         titles = ", ".join(kind.title for kind in KINDS.values())
         raise InputError(f"holds no file that can be compared ({titles})", file=path)
@@ -68,8 +70,8 @@ def _belongs(relative: Path) -> bool:
     return _SKIPPED not in relative.parts[:-1] and not any(part.startswith(".") for part in relative.parts)
 
 
-def _schema(path: Path) -> str:
-    """The schema that a file names; `TRACE` where a profiler wrote it."""
+def _schema(path: Path) -> str | None:
+    """The schema that a file names, None where it names none; `TRACE` where a profiler wrote it."""
     try:
         content = path.read_bytes()
         if content.startswith(GZIP):
@@ -77,14 +79,12 @@ def _schema(path: Path) -> str:
         head = msgspec.json.decode(content, type=_Head)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except msgspec.ValidationError as error:
-        raise _unknown(None, path) from error
+    except msgspec.ValidationError:
+        return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", file=path) from error
     if head.schema is None and bytes(head.trace_events):
         return TRACE
-    if head.schema is None:
-        raise _unknown(None, path)
     return head.schema
 
 
