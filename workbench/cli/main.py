@@ -10,6 +10,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     bench,
+    compare,
     devices,
     doctor,
     explain,
@@ -43,6 +44,7 @@ for command in (
     export.export,
     lint.lint,
     profile.profile,
+    compare.compare,
     devices.devices,
     doctor.doctor,
 ):
