@@ -16,6 +16,7 @@ from moe_kernels.activation import Activation
 from moe_kernels.experts.checks import DTYPES
 from moe_kernels.routing.tunable import MAX_EXPERTS
 from workbench.errors import InputError
+from workbench.integrations.transformers.forwards import is_reached
 from workbench.integrations.transformers.modules import KNOWN, OURS
 
 _PARTS = ("router", "experts")
@@ -52,20 +53,22 @@ def _check_kind(name: str, part: nn.Module, model: nn.Module) -> None:
         raise InputError(f"is a {type(part).__name__}, which ours cannot replace{_format(model)}", key=name)
 
 
-def _check_router(name: str, router: nn.Module) -> None:
+def _check_router(name: str, router: Any) -> None:
     _check_reached(name, router)
     if router.config.num_experts > MAX_EXPERTS:
         raise InputError(f"routes to {router.config.num_experts} experts; at most {MAX_EXPERTS}", key=name)
 
 
-def _check_experts(name: str, experts: nn.Module, model: nn.Module) -> None:
+def _check_experts(name: str, experts: Any, model: nn.Module) -> None:
     _check_reached(name, experts)
     for parameter in ("gate_up_proj", "down_proj"):
         tensor = getattr(experts, parameter)
         foreign = type(tensor).__module__.partition(".")[0] != "torch"
         if foreign or tensor.dtype not in DTYPES:
             kind = type(tensor).__name__ if foreign else str(tensor.dtype).removeprefix("torch.")
-            raise InputError(f"holds {kind}; ours take bf16, fp16 and fp32{_format(model)}", key=f"{name}.{parameter}")
+            raise InputError(
+                f"holds {kind}; ours take bf16, fp16 and fp32{_format(model)}", key=f"{name}.{parameter}"
+            )
     try:
         Activation.parse(experts.config.hidden_activation)
     except ValueError as error:
@@ -74,9 +77,7 @@ def _check_experts(name: str, experts: nn.Module, model: nn.Module) -> None:
 
 def _check_reached(name: str, module: nn.Module) -> None:
     """Another library may have put a function in the place of `forward`, and the class is never asked then."""
-    own = vars(module)
-    kept = own.get("_old_forward", own.get("forward"))
-    if kept is not None and getattr(kept, "__func__", None) is not type(module).forward:
+    if not is_reached(module):
         raise InputError("its forward was replaced by another library; take that out first", key=name)
 
 

@@ -1,25 +1,22 @@
 """Puts our router and experts into a loaded Gemma 4 of `transformers`, and takes them out again.
 
-A module that is patched changes its class and nothing else: parameters, buffers, names, hooks and the model's config stay
-as they are, so that checkpoints do not change, copies of a patched model are patched, and no other model is touched. An
-implementation registered with the experts interface of `transformers` would hold for every model that shares the config
-object, and `generate` switches implementations for decoding.
+A module that is patched changes its class and nothing else. Parameters, buffers, names, hooks and the model's config
+stay what they are: checkpoints do not change, a copy of a patched model is patched, no other model is touched. (The
+experts interface of `transformers` reads a config, which models may share and `generate` changes.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MethodType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from workbench.integrations.transformers.forwards import become
 from workbench.integrations.transformers.installed import check_installed
 
 if TYPE_CHECKING:
     from torch import nn
-
-# Accelerate's hooks keep a module's own forward under the second name, and leave the first behind when removed.
-_BOUND = ("forward", "_old_forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,9 @@ class Patch:
 def patch(model: nn.Module) -> Patch:
     """Runs every Gemma 4 router and its experts in a model by `moe_kernels`, from the next call on.
 
-    Triton kernels run for bf16 and fp16 on CUDA, torch operations with the same semantics elsewhere. Works on any module
-    that holds such parts, before or after `device_map` placed it and `torch.compile` wrapped it. A second call changes
-    nothing.
+    Triton kernels run for bf16 and fp16 on CUDA, torch operations with the same semantics elsewhere. The model may be
+    any module that holds such parts, placed by `device_map` or wrapped by `torch.compile` before or after. A second
+    call changes nothing.
 
     Args:
         model: for example a `Gemma4ForConditionalGeneration`, a `Gemma4ForCausalLM` or a `Gemma4TextModel`.
@@ -70,7 +67,7 @@ def patch(model: nn.Module) -> Patch:
     check_parts(model)
     found = {name: module for name, module in model.named_modules() if type(module) in OURS}
     for module in found.values():
-        _become(module, OURS[type(module)])
+        become(module, OURS[type(module)])
     return Patch(found)
 
 
@@ -85,12 +82,4 @@ def _take_out(module: nn.Module) -> None:
 
     if type(module) in OURS.values():
         (theirs,) = type(module).__bases__
-        _become(module, theirs)
-
-
-def _become(module: nn.Module, cls: type[nn.Module]) -> None:
-    before = type(module)
-    for name in _BOUND:
-        if getattr(vars(module).get(name), "__func__", None) is before.forward:
-            vars(module)[name] = MethodType(cls.forward, module)
-    module.__class__ = cls
+        become(module, theirs)
