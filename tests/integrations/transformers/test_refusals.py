@@ -52,7 +52,7 @@ def test_a_dense_gemma_4_is_an_error():
     model = causal_model(
         enable_moe_block=False, num_experts=None, top_k_experts=None, moe_intermediate_size=None
     )
-    with pytest.raises(InputError, match="Gemma4ForCausalLM has no Gemma4TextRouter.* dense models do not"):
+    with pytest.raises(InputError, match=r"Gemma4ForCausalLM has no Gemma4TextRouter.* dense models do not"):
         patch(model)
 
 
