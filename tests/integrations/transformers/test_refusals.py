@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError
+import sys
 from types import MethodType, SimpleNamespace
 
 import pytest
@@ -15,24 +15,21 @@ from workbench.integrations.transformers import patch
 
 
 def test_without_transformers_the_error_says_how_to_install_it(monkeypatch):
-    def missing(package):
-        raise PackageNotFoundError(package)
-
-    monkeypatch.setattr("workbench.integrations.transformers.installed.version", missing)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=r"not installed: pip install 'transformers>=5\.23'"):
         patch(nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("found", ["5.22.4", "4.99.0"])
 def test_an_old_transformers_is_named_with_what_is_needed(found, monkeypatch):
-    monkeypatch.setattr("workbench.integrations.transformers.installed.version", lambda _: found)
+    monkeypatch.setattr("transformers.__version__", found)
     with pytest.raises(InputError, match=rf"transformers {found} is too old.*pip install"):
         patch(nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("found", ["5.23.0", "5.24.0.dev0", "6.0"])
 def test_a_newer_transformers_is_taken(found, monkeypatch):
-    monkeypatch.setattr("workbench.integrations.transformers.installed.version", lambda _: found)
+    monkeypatch.setattr("transformers.__version__", found)
     assert patch(causal_model()).modules
 
 
