@@ -48,11 +48,9 @@ class Activation(StrEnum):
         Raises:
             ValueError: lists the activations and aliases that exist.
         """
-        if isinstance(name, str):
-            base = name.removesuffix(_UNGATED)
-            spelled = _ALIASES.get(base, base) + name[len(base) :]
-            if spelled in tuple(cls):
-                return cls(spelled)
+        # Nothing but a dictionary's `get`: torch.compile traces this, and older releases cannot iterate an enumeration.
+        if isinstance(name, str) and (found := _BY_NAME.get(str(name))) is not None:
+            return found
         aliases = ", ".join(f"{alias} ({known})" for alias, known in _ALIASES.items())
         raise ValueError(f"activation: must be one of {', '.join(cls)}, or an alias: {aliases}; got {name!r}")
 
@@ -90,3 +88,13 @@ class Activation(StrEnum):
                 return functional.gelu(gate, approximate="tanh")
             case _:
                 return functional.gelu(gate)
+
+
+_BY_NAME: Mapping[str, Activation] = {
+    **{activation.value: activation for activation in Activation},
+    **{
+        alias + suffix: Activation(known + suffix)
+        for alias, known in _ALIASES.items()
+        for suffix in ("", _UNGATED)
+    },
+}

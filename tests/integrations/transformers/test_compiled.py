@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.integrations.transformers.models import answer, causal_model, text_model
+from tests.integrations.transformers.models import IDS, causal_model, text_model
 from workbench.integrations.transformers import patch, unpatch
 
 
@@ -17,9 +17,9 @@ def _fresh_compiler():
 def test_a_patched_model_compiles_as_one_graph():
     model = causal_model(layer_types=["full_attention"])
     patch(model)
-    expected = answer(model)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    torch.testing.assert_close(answer(compiled), expected)
+    # Without a cache: on older releases of torch, making one breaks the graph.
+    torch.testing.assert_close(compiled(IDS, use_cache=False).logits, model(IDS).logits)
 
 
 def test_a_model_compiled_before_runs_ours_while_patched_and_its_own_after():
