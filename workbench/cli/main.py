@@ -24,7 +24,7 @@ from workbench.cli import (
     sweep,
     trace,
 )
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, printable
 
 INTERRUPTED = 130
 # Typer brings its own copy of click, whose base of all usage errors has no public name.
@@ -80,5 +80,5 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def fail(message: str, exit_code: int) -> None:
     """Prints one line to standard error and exits."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(exit_code)

@@ -7,6 +7,7 @@ and `finals.jsonl` (re-timings of finalists). One process at a time writes to it
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -152,10 +153,13 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part: aside, flushed, renamed.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or is something that no file may replace: a folder, a device, a pipe.
     """
+    if not path.name:
+        raise InputError("cannot be written: is a folder", file=path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -166,6 +170,14 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             aside.unlink()
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises OSError where a rename would put a file in the place of a folder or, as root may, of a device."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder")
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file")
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:
