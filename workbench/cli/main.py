@@ -10,6 +10,7 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     bench,
+    dashboard,
     devices,
     doctor,
     explain,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for command in (
     sweep.sweep,
     show.show,
+    dashboard.dashboard,
     explain.explain,
     export.export,
     lint.lint,

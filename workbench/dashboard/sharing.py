@@ -18,7 +18,7 @@ def share(value: Any) -> dict[str, Any]:
         value: dicts, lists, strings, numbers, booleans and None; no dict of it has `$` as a key.
 
     Returns:
-        `{"shared": [...], "value": ...}`; `{"$": n}` stands for the n-th shared part, which refers to earlier ones only.
+        `{"shared": [...], "value": ...}`; `{"$": n}` stands for the n-th shared part, which refers to earlier ones.
     """
     sharer = _Sharer()
     root = sharer.number(value)

@@ -194,7 +194,7 @@ def _arms_table(profile: SavedProfile) -> Table:
         cells = (
             Cell(words.plain(name, 60)),
             Cell("withheld", None, "quiet") if step is None else Cell(spread(step), step.median),
-            Cell(told, gain and gain.throughput_gain),
+            Cell(told, gain.throughput_gain if gain else None),
             Cell(count(sum(each.launches for each in arm.summary.per_step.classes))),
             Cell(percent(routing.share_busy), routing.share_busy) if routing else Cell("none", None, "quiet"),
             Cell(words.plain(arm.description, 200)),
