@@ -1,11 +1,12 @@
 // Draws what Python has computed. Text only ever becomes a text node; nothing here adds up, averages or compares results.
 const SVG = "http://www.w3.org/2000/svg";
-const ROWS_AT_FIRST = 300;
+const ROWS_AT_FIRST = 20;
 const POLL_MS = 2000;
 const FILTERS = ["device", "kernel", "evidence"];
 
 let page = revive(JSON.parse(byId("data").textContent));
 let state = readHash();
+let printing = false;
 const drawnTimelines = new Map();
 
 // What stands in the data many times stands there once: {"$": n} is the n-th shared part.
@@ -87,7 +88,7 @@ function drawTable(table, panel) {
   scroll.setAttribute("role", "region");
   scroll.setAttribute("aria-label", table.caption);
   made.setAttribute("role", "table");
-  const rows = sorted(table, shownRows(table)), limit = state.whole.has(table.name) ? rows.length : ROWS_AT_FIRST;
+  const rows = sorted(table, shownRows(table)), limit = !table.name || printing || state.whole.has(table.name) ? rows.length : ROWS_AT_FIRST;
   for (const row of rows.slice(0, limit)) drawRow(body, table, row, panel);
   made.append(element("caption", table.caption), drawHead(table, panel), body);
   body.setAttribute("role", "rowgroup");
@@ -102,7 +103,7 @@ function drawCount(table, count, limit, panel) {
   const line = element("p", count ? told : `None of ${table.rows.length} ${table.total} matches the filter. `, "count");
   if (count > limit) {
     line.append(`, the first ${limit} shown. `);
-    line.append(button("Show all", "all:" + table.name, () => { state.whole.add(table.name); redraw(panel); }));
+    line.append(button(`Show all ${count}`, "all:" + table.name, () => { state.whole.add(table.name); redraw(panel); }));
   }
   return line;
 }
@@ -112,7 +113,7 @@ function drawHead(table, panel) {
   head.setAttribute("role", "rowgroup");
   line.setAttribute("role", "row");
   for (const column of table.columns) {
-    const sortable = table.name && column.sortable !== false, cell = element("th", sortable ? undefined : column.label, column.kind || "");
+    const sortable = table.name && column.sortable !== false, cell = element("th", sortable ? undefined : column.label, "is-" + (column.kind || "text"));
     cell.scope = "col";
     cell.setAttribute("role", "columnheader");
     if (column.help) cell.title = column.help;
@@ -146,7 +147,7 @@ function drawRow(body, table, row, panel) {
     const column = table.columns[at], made = element(at ? "td" : "th");
     made.setAttribute("role", at ? "cell" : "rowheader");
     if (!at) made.scope = "row";
-    made.className = [column.kind || "", typeof cell !== "string" && cell.tone ? "tone-" + cell.tone : ""].join(" ").trim();
+    made.className = ["is-" + (column.kind || "text"), typeof cell !== "string" && cell.tone ? "tone-" + cell.tone : ""].join(" ").trim();
     made.dataset.label = column.label;
     if (!at && row.detail) made.append(opener(row, cell, isOpen, panel));
     else made.append(drawCell(column, cell));
@@ -203,7 +204,7 @@ function drawShare(cell) {
 }
 function drawStrip(cell) {
   const bars = cell.bars || [], wide = 9, tall = 24, middle = 18;
-  const strip = svg("svg", { class: "strip", width: bars.length * wide + 2, height: tall, role: "img", "aria-label": cell.hint || "" });
+  const strip = svg("svg", { class: "spark", width: bars.length * wide + 2, height: tall, role: "img", "aria-label": cell.hint || "" });
   bars.forEach((bar, at) => {
     const reach = bar.share > 0 ? Math.max(bar.share * (middle - 2), 1) : Math.max(-bar.share * (tall - middle - 1), 0);
     const mark = svg("rect", { x: at * wide + 1.5, y: bar.share > 0 ? middle - reach : middle, width: wide - 3, height: reach,
@@ -401,7 +402,7 @@ function drawTimelineBlock(block) {
 }
 
 function drawLines(block) {
-  const box = element("div", undefined, "text " + (block.tone || ""));
+  const box = element("div", undefined, "lines " + (block.tone || ""));
   for (const line of block.lines) box.append(element("p", line));
   return box;
 }
@@ -415,7 +416,7 @@ function drawNotes(notes) {
 function drawChoice(choice, panel) {
   const box = element("div", undefined, "choice"), options = choice.options.filter((option) => passes(option.facets));
   if (!options.length) {
-    box.append(element("p", `None of ${choice.options.length} matches the filter.`, "text"));
+    box.append(element("p", `None of ${choice.options.length} matches the filter.`, "lines"));
     return box;
   }
   const chosen = options.find((option) => option.name === state.show.get(choice.name)) || options[0];
@@ -427,7 +428,7 @@ function drawChoice(choice, panel) {
     label.append(select);
     box.append(label);
   } else {
-    box.append(element("p", options[0].label, "text"));
+    box.append(element("p", options[0].label, "lines"));
   }
   drawBlocks(box, chosen.blocks, panel);
   return box;
@@ -614,6 +615,9 @@ startTheme();
 reveal();
 watchPanels();
 byId("print").addEventListener("click", () => print());
+for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
+  window.addEventListener(name, () => { printing = value; redraw(); });
+}
 window.addEventListener("hashchange", () => { state = readHash(); drawAll(); reveal(); });
 let resizing = 0;
 window.addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(() => plotAll(document), 100); });

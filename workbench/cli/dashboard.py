@@ -31,7 +31,9 @@ def dashboard(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path("dashboard.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path(
+        "dashboard.html"
+    ),
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve the page on 127.0.0.1; it follows a sweep as it goes on.")
     ] = False,
@@ -40,7 +42,9 @@ def dashboard(
     ] = 8765,
     check_source: Annotated[
         bool,
-        typer.Option("--check-source", help="Say which winners are of a changed kernel source (imports torch)."),
+        typer.Option(
+            "--check-source", help="Say which winners are of a changed kernel source (imports torch)."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the page shows as JSON.")] = False,
 ) -> None:
@@ -93,7 +97,9 @@ def _write(record: dict[str, Any], out: Path) -> None:
     write_whole(out, html)
     damaged = {row["cells"][0] for row in (record["damaged"] or {"rows": ()})["rows"]}
     told = f", {len(damaged)} damaged {'file' if len(damaged) == 1 else 'files'} left out" if damaged else ""
-    print(f"{out}: {len(record['panels'])} panels, {len(html.encode()) / 1e6:.2f} MB, no network needed{told}")
+    print(
+        f"{out}: {len(record['panels'])} panels, {len(html.encode()) / 1e6:.2f} MB, no network needed{told}"
+    )
 
 
 def _check_folders(folders: list[Path]) -> None:

@@ -126,7 +126,7 @@ def _winners_highlights(results: Results) -> list[Highlight]:
     evidence, counted = winners.best_evidence(results.winners)
     mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
     best = max(counted, key=lambda each: each.row.speedup or 0.0)
-    where = f"{words.plain(best.kernel, 40)}, {best.tokens:,} tokens, {words.device_label(best.device)}"
+    where = f"{words.plain(best.kernel, 40)}, {words.count(best.tokens, 'token')}, {words.device_label(best.device)}"
     measured = sum(each.row.evidence == "measured" for each in results.winners)
     return [
         Highlight(
@@ -166,8 +166,8 @@ def _runs_highlights(results: Results) -> list[Highlight]:
         ),
         Highlight(
             "Latest run",
-            f"{len(trials) - failed:,} of {len(trials):,} valid",
-            f"{words.plain(latest.id, 60)}, {words.age(latest.started, results.now).text}",
+            f"{len(trials) - failed:,} of {len(trials):,}",
+            f"trials are valid; {words.plain(latest.id, 60)}, {words.age(latest.started, results.now).text}",
             "failures",
         ),
     ]

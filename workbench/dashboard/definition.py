@@ -75,7 +75,7 @@ class ChangesPanel(OfDevices):
     """What changed since the run before.
 
     Attributes:
-        unchanged: also lists problems whose winner is the same.
+        unchanged: also lists problems whose winner is the same, and those that no earlier run tried.
     """
 
     unchanged: bool = False
@@ -92,7 +92,13 @@ class RunsPanel(OfDevices):
 
 
 class ConvergencePanel(RunsPanel):
-    """The best time so far against trials."""
+    """The best time so far against trials.
+
+    Attributes:
+        problems: the most problems of a run that are drawn; the table has all.
+    """
+
+    problems: int = Field(default=12, ge=1, le=30)
 
 
 class LandscapePanel(RunsPanel):

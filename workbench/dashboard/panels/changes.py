@@ -46,6 +46,7 @@ _LAST_RUNS = (
     Column("rungs", "rungs that it wrote", "number"),
     Column("others", "rungs of earlier runs", "number"),
 )
+_QUIET: Sequence[Kind] = ("same config", "new")
 _ORDER: Sequence[Kind] = (
     "no longer valid", "other evidence", "other config", "valid now", "new", "same config"
 )  # fmt: skip
@@ -119,7 +120,7 @@ def collect(results: Results, options: ChangesPanel) -> Panel:
     """The table of changes, and the last run of each kernel on each device."""
     title = options.title or "What changed since the run before"
     changes = [each for each in find_changes(results) if keeps(options, each.run.slug, each.run.kernel)]
-    shown = [each for each in changes if options.unchanged or each.kind != "same config" or _moved(each)]
+    shown = [each for each in changes if options.unchanged or each.kind not in _QUIET or _moved(each)]
     shown.sort(key=lambda each: (_ORDER.index(each.kind), -abs((each.ratio or 1.0) - 1.0)))
     last = _last_runs(results, options)
     if not changes and last is None:
@@ -235,11 +236,13 @@ def _row(change: Change) -> Row:
     cells = (
         Cell(words.device_label(run.slug)),
         Cell(words.plain(run.kernel, 80)),
-        Cell(words.pairs(change.problem), hint=f"{words.plain(run.id, 120)} after {earlier}"),
+        Cell(
+            words.plain(run.problem_label(change.problem)), hint=f"{words.plain(run.id, 120)} after {earlier}"
+        ),
         Cell(change.kind, tone=_TONES.get(change.kind, "strong")),
         Cell(change.verdict, tone=_TONES.get(change.verdict, "quiet")),
-        _config(change.before, change.now),
-        _config(change.now, change.before),
+        _config(change.before, change.now.config if change.now else None),
+        _config(change.now, change.before.config if change.before else run.default or None),
         _time(change.before),
         _time(change.now),
         Cell("-", None, "quiet") if ratio is None else Cell(words.times(ratio, sides[0]), ratio),
@@ -248,14 +251,14 @@ def _row(change: Change) -> Row:
     return Row(cells, Facets(run.slug, run.kernel, tuple(sides)))
 
 
-def _config(chosen: Chosen | None, other: Chosen | None) -> Cell:
-    """What differs from the other side; the whole config where there is no other."""
+def _config(chosen: Chosen | None, other: Mapping[str, Any] | None) -> Cell:
+    """What differs from the other side, or of a new one from the default; the whole config where there is neither."""
     if chosen is None:
         return Cell("none", None, "quiet")
     whole = words.pairs(chosen.config)
     if other is None:
         return Cell(whole)
-    differs = {name: value for name, value in chosen.config.items() if other.config.get(name) != value}
+    differs = {name: value for name, value in chosen.config.items() if other.get(name) != value}
     return Cell(words.pairs(differs), hint=whole) if differs else Cell("the same", None, "quiet", whole)
 
 
@@ -289,7 +292,7 @@ def _last_runs(results: Results, options: ChangesPanel) -> Table | None:
 
 def _notes(changes: Sequence[Change], shown: Sequence[Change]) -> Iterator[str]:
     if hidden := len(changes) - len(shown):
-        yield f"{words.count(hidden, 'problem')} with the same config and speed are not listed."
+        yield f"{words.count(hidden, 'problem')} not listed: the same config and speed, or tried by no earlier run."
     if any(each.now and each.now.evidence != Evidence.MEASURED for each in changes):
         yield "~: not timed; what differs is the model's or the recording's opinion, not a measured difference."
     yield (

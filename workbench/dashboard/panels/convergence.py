@@ -31,7 +31,7 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
     if not runs:
         return Panel("convergence", title, _EMPTY, empty=True)
     latest = collect_convergence(runs[0].recorded, runs[0].recorded.problems)
-    choice = choice_of_runs("convergence", runs, results, _blocks)
+    choice = choice_of_runs("convergence", runs, results, lambda run: _blocks(run, options.problems))
     return Panel(
         "convergence",
         title,
@@ -45,11 +45,12 @@ def _capitalised(text: str) -> str:
     return f"{text[0].lower()}{text[1:]}"
 
 
-def _blocks(run: SweepRun) -> Sequence[Block]:
+def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
     info = collect_convergence(run.recorded, run.recorded.problems)
     evidence = "measured" if not info.about else "modelled"
-    charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(info.curves)]
-    more = (Text((f"{info.left_out} more problems are not drawn.",)),) if info.left_out else ()
+    charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(info.curves[:most])]
+    undrawn = len(info.curves) - len(charts) + info.left_out
+    more = (Text((f"{words.count(undrawn, 'more problem')} not drawn.",)),) if undrawn else ()
     heading = Text((info.heading.title, info.heading.subtitle))
     return (heading, *charts, *more, _table(info, evidence))
 

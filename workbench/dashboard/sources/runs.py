@@ -33,6 +33,7 @@ class SweepRun:
         slug: of its device.
         kernel: what was tuned.
         ladder: the axis along which a results file has its rows.
+        shorts: what results files call the axes.
         started: ISO 8601, empty where that is not known.
         default: the kernel's default config, empty where that is not known.
         recorded: its trials by problem.
@@ -44,6 +45,7 @@ class SweepRun:
     slug: str
     kernel: str
     ladder: str
+    shorts: Mapping[str, str]
     started: str
     default: Config
     recorded: RecordedRun
@@ -53,6 +55,13 @@ class SweepRun:
     def put_aside(self) -> bool:
         """True where the same sweep was started over later."""
         return ".before-" in self.id
+
+    def problem_label(self, problem: Mapping[str, Any]) -> str:
+        """A problem as results files call it, its rung last: `E=128 K=8 dtype=bf16 tokens=8`."""
+        axes = {self.shorts.get(name, name): value for name, value in problem.items() if name != self.ladder}
+        return " ".join(
+            f"{name}={value}" for name, value in {**axes, self.ladder: problem.get(self.ladder)}.items()
+        )
 
 
 def read_runs(results: Path, damages: Damages) -> Iterator[SweepRun]:
@@ -96,7 +105,10 @@ def _run(
         folder=folder,
         slug=str(name),
         kernel=str(kernel.get("name") or sweep.get("kernel") or "unknown"),
-        ladder=_ladder(kernel),
+        ladder=next(
+            (str(axis.get("name")) for axis in _axes(kernel) if axis.get("ladder") is True), "tokens"
+        ),
+        shorts={str(axis.get("name")): str(axis.get("short")) for axis in _axes(kernel) if axis.get("short")},
         started=_started(folder / "environment.json"),
         default=default,
         recorded=recorded,
@@ -110,10 +122,9 @@ def _guessed_default(trials: Sequence[Trial]) -> Mapping[str, Any]:
     return dict(own.config) if own else {"": ""}
 
 
-def _ladder(kernel: Mapping[str, Any]) -> str:
+def _axes(kernel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     axes = kernel.get("axes")
-    listed = [axis for axis in axes if isinstance(axis, dict)] if isinstance(axes, list) else []
-    return next((str(axis.get("name")) for axis in listed if axis.get("ladder") is True), "tokens")
+    return [axis for axis in axes if isinstance(axis, dict)] if isinstance(axes, list) else []
 
 
 def _started(path: Path) -> str:
