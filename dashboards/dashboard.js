@@ -95,7 +95,14 @@ function drawTable(table, panel) {
   scroll.append(made);
   box.append(scroll);
   if (table.name) box.append(drawCount(table, rows.length, limit, panel));
-  return box;
+  return table.folded ? foldedTable(table, box) : box;
+}
+
+function foldedTable(table, box) {
+  const made = element("details", undefined, "fold");
+  made.open = printing;
+  made.append(element("summary", `${table.caption}: ${table.rows.length} ${table.total}`), box);
+  return made;
 }
 
 function drawCount(table, count, limit, panel) {
@@ -203,11 +210,11 @@ function drawShare(cell) {
   return box;
 }
 function drawStrip(cell) {
-  const bars = cell.bars || [], wide = 9, tall = 24, middle = 18;
+  const bars = cell.bars || [], wide = bars.length > 14 ? 7 : 9, tall = 24, middle = 18;
   const strip = svg("svg", { class: "spark", width: bars.length * wide + 2, height: tall, role: "img", "aria-label": cell.hint || "" });
   bars.forEach((bar, at) => {
     const reach = bar.share > 0 ? Math.max(bar.share * (middle - 2), 1) : Math.max(-bar.share * (tall - middle - 1), 0);
-    const mark = svg("rect", { x: at * wide + 1.5, y: bar.share > 0 ? middle - reach : middle, width: wide - 3, height: reach,
+    const mark = svg("rect", { x: at * wide + 1.5, y: bar.share > 0 ? middle - reach : middle, width: wide - 2.5, height: reach,
       class: (bar.timed ? "timed " : "") + (bar.share < 0 ? "slower" : "") }), told = svg("title");
     told.textContent = bar.text;
     mark.append(told);

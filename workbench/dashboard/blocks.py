@@ -105,6 +105,7 @@ class Table:
         rows: in the order in which they stand at first, which `sort` says.
         sort: a column's name and whether it descends, None where the order means something else.
         total: what the count of rows counts, `problems`.
+        folded: shown on demand only: the same as a picture beside it.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Table:
     rows: tuple[Row, ...]
     sort: tuple[str, bool] | None = None
     total: str = "rows"
+    folded: bool = False
     kind: Literal["table"] = "table"
 
 

@@ -1,4 +1,4 @@
-"""Pages of one HTML file: a template with styles and scripts put in, a policy that admits nothing else, and the data."""
+"""Pages of one HTML file: a template with styles and scripts put in, a policy that admits no others, and the data."""
 
 from __future__ import annotations
 

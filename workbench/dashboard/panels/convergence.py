@@ -10,7 +10,7 @@ from workbench.dashboard.blocks import Block, Cell, Chart, Column, Panel, Point,
 from workbench.dashboard.definition import ConvergencePanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.report.plots.sweep.convergence import ConvergenceInfo, Curve, collect_convergence
+from workbench.report.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
 
 _COLUMNS = (
     Column("problem", "problem"),
@@ -21,6 +21,9 @@ _COLUMNS = (
     Column("default", "default us", "number"),
     Column("speedup", "speed-up", "number"),
 )
+_LEGEND = (
+    "Line: best time so far, us, lower is better. Dashed: the default. Crosses below: trials without a time."
+)
 _EMPTY = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
 
 
@@ -30,29 +33,38 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
     runs = runs_of(results, options)
     if not runs:
         return Panel("convergence", title, _EMPTY, empty=True)
-    latest = collect_convergence(runs[0].recorded, runs[0].recorded.problems)
     choice = choice_of_runs("convergence", runs, results, lambda run: _blocks(run, options.problems))
-    return Panel(
-        "convergence",
-        title,
-        f"Latest run: {_capitalised(latest.heading.title)}.",
-        (choice,),
-        latest.heading.notes[:1],
-    )
+    return Panel("convergence", title, f"Latest run: {finding(runs[0])}.", (choice,), (_LEGEND,))
 
 
-def _capitalised(text: str) -> str:
-    return f"{text[0].lower()}{text[1:]}"
+def finding(run: SweepRun) -> str:
+    """How far a run's search came."""
+    curves, evidence = _curves(run), _evidence(run)
+    mean = words.geometric_mean(curve.speedup for curve in curves if curve.speedup)
+    trials = words.count(sum(curve.trials for curve in curves), "trial")
+    if mean is None:
+        return f"{trials}, no speed-up known"
+    what = f"geometric mean of {words.count(len(curves), 'problem')}" if len(curves) > 1 else "one problem"
+    return f"{words.times(mean, evidence)} over the default ({what}, {trials})"
+
+
+def _curves(run: SweepRun) -> list[Curve]:
+    problems = run.recorded.problems
+    parts = (problems[start : start + MOST_PANELS] for start in range(0, len(problems), MOST_PANELS))
+    return [curve for part in parts for curve in collect_convergence(run.recorded, part).curves]
+
+
+def _evidence(run: SweepRun) -> str:
+    return "modelled" if run.recorded.about else "measured"
 
 
 def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
-    info = collect_convergence(run.recorded, run.recorded.problems)
-    evidence = "measured" if not info.about else "modelled"
-    charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(info.curves[:most])]
-    undrawn = len(info.curves) - len(charts) + info.left_out
-    more = (Text((f"{words.count(undrawn, 'more problem')} not drawn.",)),) if undrawn else ()
-    heading = Text((info.heading.title, info.heading.subtitle))
-    return (heading, *charts, *more, _table(info, evidence))
+    curves, evidence = _curves(run), _evidence(run)
+    charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(curves[:most])]
+    undrawn = len(curves) - len(charts)
+    more = (Text((f"{words.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()
+    heading = Text((f"{finding(run)}.", run.recorded.subtitle))
+    return (heading, *charts, *more, _table(curves, evidence))
 
 
 def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
@@ -87,9 +99,9 @@ def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
     )
 
 
-def _table(info: ConvergenceInfo, evidence: str) -> Table:
-    rows = tuple(Row(_cells(curve, evidence)) for curve in info.curves)
-    return Table("", "The same as figures", _COLUMNS, rows, total="problems")
+def _table(curves: Sequence[Curve], evidence: str) -> Table:
+    rows = tuple(Row(_cells(curve, evidence)) for curve in curves)
+    return Table("", "The same as figures", _COLUMNS, rows, total="problems", folded=True)
 
 
 def _cells(curve: Curve, evidence: str) -> tuple[Cell, ...]:

@@ -119,4 +119,4 @@ def _table(info: ParetoInfo) -> Table:
         )
         for point in info.points
     )
-    return Table("", "The same as figures", _COLUMNS, rows, total="points")
+    return Table("", "The same as figures", _COLUMNS, rows, total="points", folded=True)

@@ -162,7 +162,7 @@ def _figures(comparison: Comparison, infos: Sequence[CurveInfo]) -> Table:
         Column("runs", "runs", "number"),
     )
     rows = tuple(Row(_load_cells(arm, load, metrics)) for arm in comparison.arms for load in arm.points)
-    return Table("", "The same as figures, with 95 % intervals", columns, rows, total="loads")
+    return Table("", "The same as figures, with 95 % intervals", columns, rows, total="loads", folded=True)
 
 
 def _load_cells(arm: Arm, load: Load, metrics: Sequence[str]) -> tuple[Cell, ...]:

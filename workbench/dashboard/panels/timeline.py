@@ -11,7 +11,7 @@ from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Pane
 from workbench.dashboard.definition import Definition, TimelinePanel
 from workbench.dashboard.sources import Damages, Results, SavedProfile
 from workbench.errors import InputError
-from workbench.report.trace_cells import count, percent, signed_us, spread
+from workbench.report.trace_cells import count, percent, signed_us, spread, us
 from workbench.timeline.chrome import arm_of
 from workbench.timeline.page import timeline_record, typical_step
 from workbench.timeline.read import read_trace
@@ -104,8 +104,10 @@ def _finding(profile: SavedProfile) -> str:
         if each.name == "routing"
     )
     told = f"; routing is {routing} busy time" if routing else ""
-    arms = f"{words.plain(gain.arm, 40)} decodes {gain.throughput_gain:+.1%} steps a second against "
-    return f"{arms}{words.plain(gain.reference, 40)} on {where}{within}{told}."
+    more = "more" if gain.throughput_gain >= 0 else "fewer"
+    arms = f"{words.plain(gain.arm, 40)} decodes {abs(gain.throughput_gain):.1%} {more} steps a second than "
+    not_gpu = "" if file.basis == "gpu" else " CPU ops, not GPU times."
+    return f"{arms}{words.plain(gain.reference, 40)} on {where}{within}{told}.{not_gpu}"
 
 
 def _of_profile(profile: SavedProfile, results: Results, budget: _Budget, damages: Damages) -> Option:
@@ -218,10 +220,10 @@ def _shares_table(arms: Sequence[StepShares], compares: bool) -> Table:
     first, *others = arms
     known = [{each.name: each for each in arm.per_step.classes} for arm in arms]
     names = dict.fromkeys(name for classes in known for name in classes)
-    columns = [Column("class", "class of kernels")]
+    columns = [Column("class", "class")]
     for place, arm in enumerate(arms):
         columns += [
-            Column(f"time{place}", f"{arm.arm}: us a step", "number"),
+            Column(f"time{place}", f"{arm.arm} us", "number", help="A step, median; the range on hovering"),
             Column(
                 f"busy{place}",
                 "of busy",
@@ -229,7 +231,7 @@ def _shares_table(arms: Sequence[StepShares], compares: bool) -> Table:
                 help=f"{arm.arm}: share of the time in which anything runs",
             ),
             Column(f"span{place}", "of span", "number", help=f"{arm.arm}: share of the step's whole length"),
-            Column(f"layer{place}", "launches a layer", "number"),
+            Column(f"layer{place}", "a layer", "number", help=f"{arm.arm}: launches a layer"),
         ]
     differs = others if compares else []
     columns += [
@@ -242,7 +244,7 @@ def _shares_table(arms: Sequence[StepShares], compares: bool) -> Table:
         cells = [Cell(words.plain(name, 40)), *(cell for side in sides for cell in _side(side))]
         cells += [_delta(sides[0], side) for side in sides[1:]] if differs else []
         rows.append(Row(tuple(cells)))
-    caption = "A step by class, medians of the profiled steps (least - most), which the profiler slows down"
+    caption = "A step by class of kernels, medians of the profiled steps, which the profiler slows down"
     return Table("", caption, tuple(columns), tuple(rows), total="classes")
 
 
@@ -250,7 +252,7 @@ def _side(share: ClassPerStep | None) -> tuple[Cell, ...]:
     if share is None:
         return tuple(Cell("none", 0.0, "quiet") for _ in range(4))
     return (
-        Cell(spread(share.time_us), share.time_us.median),
+        Cell(us(share.time_us.median), share.time_us.median, hint=f"{spread(share.time_us)} us"),
         Cell(percent(share.share_busy), share.share_busy, share=min(max(share.share_busy, 0.0), 1.0)),
         Cell(percent(share.share_span), share.share_span),
         Cell(count(share.launches_per_layer), share.launches_per_layer),
