@@ -1,6 +1,6 @@
 // Draws what Python has computed. Text only ever becomes a text node; nothing here adds up, averages or compares results.
 const SVG = "http://www.w3.org/2000/svg";
-const ROWS_AT_FIRST = 20;
+const ROWS_AT_FIRST = matchMedia("(max-width: 640px)").matches ? 8 : 20;
 const POLL_MS = 2000;
 const FILTERS = ["device", "kernel", "evidence"];
 
@@ -156,6 +156,7 @@ function drawRow(body, table, row, panel) {
     if (!at) made.scope = "row";
     made.className = ["is-" + (column.kind || "text"), typeof cell !== "string" && cell.tone ? "tone-" + cell.tone : ""].join(" ").trim();
     made.dataset.label = column.label;
+    if (textOf(cell).trim() === "-") made.classList.add("nothing");
     if (!at && row.detail) made.append(opener(row, cell, isOpen, panel));
     else made.append(drawCell(column, cell));
     if (typeof cell !== "string" && cell.hint && column.kind !== "strip") made.title = cell.hint;

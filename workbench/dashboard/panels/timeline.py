@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from workbench.dashboard import words
 from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text, Timeline
@@ -18,6 +17,7 @@ from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import Analysis, ClassPerStep, PerStep, analyse, summarise
+from workbench.timeline.written import as_written
 
 # All timelines of a page together: a bar each, some 30 bytes of the page.
 MOST_KERNELS = 24_000
@@ -124,7 +124,7 @@ def _of_profile(profile: SavedProfile, results: Results, budget: _Budget, damage
         )
         for name, arm in file.arms.items()
     ]
-    analyses = _readable(profile.traces(), damages)
+    analyses = _readable(profile, damages)
     missing = [words.plain(name, 60) for name in file.arms if name not in analyses]
     lines = [*(words.plain(note, 300) for note in file.notes)]
     if missing:
@@ -138,16 +138,13 @@ def _of_profile(profile: SavedProfile, results: Results, budget: _Budget, damage
     return Option(words.plain(profile.folder, 120), words.plain(label, 200), blocks)
 
 
-def _readable(traces: Mapping[str, Path], damages: Damages) -> dict[str, Analysis]:
+def _readable(profile: SavedProfile, damages: Damages) -> dict[str, Analysis]:
     rules, found = load_rules(None), {}
-    for arm, path in traces.items():
+    for arm, path in profile.traces().items():
         try:
-            found[arm] = analyse(read_trace(path, cpu=False), rules)
+            found[arm] = as_written(analyse(read_trace(path, cpu=profile.file.basis == "cpu"), rules))
         except InputError as error:
-            try:
-                found[arm] = analyse(read_trace(path, cpu=True), rules)
-            except InputError:
-                damages(error)
+            damages(error)
     return found
 
 
