@@ -322,7 +322,8 @@ function plotSeries(canvas, series, x, y) {
     if (point.bars) canvas.append(svg("path", { d: `M${px},${y(point.bars[0])}V${y(point.bars[1])}M${px - 3},${y(point.bars[0])}h6M${px - 3},${y(point.bars[1])}h6`, class: "whisker " + colour }));
     if (point.across) canvas.append(svg("path", { d: `M${x(point.across[0])},${py}H${x(point.across[1])}`, class: "whisker " + colour }));
     if (series.marker >= 0) canvas.append(svg("path", { d: SHAPES[series.marker % SHAPES.length](3.6), transform: `translate(${px},${py})`, class: `point ${colour}${point.hollow ? " hollow" : ""}` }));
-    if (point.label) canvas.append(write(point.label, px + 7, py - 6, "start", "mark"));
+    const fits = px + 10 + 6 * (point.label || "").length < canvas.clientWidth;
+    if (point.label) canvas.append(write(point.label, fits ? px + 7 : px - 7, py - 6, fits ? "start" : "end", "mark"));
   });
 }
 

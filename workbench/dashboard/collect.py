@@ -102,11 +102,11 @@ def _subtitle(results: Results, definition: Definition) -> str:
 def _devices(results: Results) -> tuple[Choosable, ...]:
     slugs = {each.device for each in results.winners} | {run.slug for run in results.runs}
     slugs |= {row.device for row in results.bench}
-    return tuple(Choosable(slug, words.device_label(slug)) for slug in sorted(slugs))
+    return tuple(Choosable(words.plain(slug), words.device_label(slug)) for slug in sorted(slugs))
 
 
 def _choosable(values: set[str]) -> tuple[Choosable, ...]:
-    return tuple(Choosable(value, words.plain(value, 80)) for value in sorted(values))
+    return tuple(Choosable(words.plain(value), words.plain(value, 80)) for value in sorted(values))
 
 
 def _highlights(results: Results, panels: Sequence[Panel], damaged: Sequence[Damage]) -> list[Highlight]:

@@ -44,7 +44,8 @@ class _Sharer:
         if isinstance(value, list):
             numbers = [self.number(each) for each in value]
             return self._known(("list", *numbers), numbers)
-        return self._known((type(value).__name__, value), value)
+        # Equal numbers of other spelling, 1 and True, 0.0 and -0.0, are not the same JSON.
+        return self._known(repr(value), value)
 
     def _known(self, key: Hashable, value: Any) -> int:
         number = self._numbers.setdefault(key, len(self._values))

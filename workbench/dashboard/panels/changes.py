@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from workbench.dashboard import words
-from workbench.dashboard.blocks import Cell, Column, Facets, Panel, Row, Table, Tone
+from workbench.dashboard.blocks import Cell, Column, Panel, Row, Table, Tone
 from workbench.dashboard.definition import ChangesPanel
-from workbench.dashboard.panels.common import keeps
+from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.report.plots.sweep.run import ProblemTrials
 from workbench.sweep.rows import Evidence, Final
@@ -35,7 +35,7 @@ _COLUMNS = (
     Column("now", "config now", "config"),
     Column("time_before", "us before", "number"),
     Column("time_now", "us now", "number"),
-    Column("ratio", "now over before", "number", help="Above 1: faster than before."),
+    Column("ratio", "over before", "number", help="Speed-up over the winner before; above 1 is faster."),
     Column("evidence", "evidence", "evidence"),
 )
 _LAST_RUNS = (
@@ -217,8 +217,10 @@ def _finding(changes: Sequence[Change]) -> str:
         return f"No earlier run tried these {words.count(len(changes), 'problem')}: nothing to compare with."
     told = ", ".join(f"{counts[kind]:,} {kind}" for kind in _ORDER if counts[kind])
     speeds = Counter(change.verdict for change in changes if _moved(change))
-    moved = "".join(f", {count:,} {verdict}" for verdict, count in sorted(speeds.items()))
-    return f"Of {words.count(len(changes), 'problem')} of the last runs: {told}{moved}."
+    moved = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(speeds.items()))
+    return (
+        f"Of {words.count(len(changes), 'problem')} of the last runs: {told}{'; ' if moved else ''}{moved}."
+    )
 
 
 def _table(changes: Sequence[Change]) -> Table:
@@ -248,7 +250,7 @@ def _row(change: Change) -> Row:
         Cell("-", None, "quiet") if ratio is None else Cell(words.times(ratio, sides[0]), ratio),
         Cell(evidence),
     )
-    return Row(cells, Facets(run.slug, run.kernel, tuple(sides)))
+    return Row(cells, facets_of(run.slug, run.kernel, tuple(sides)))
 
 
 def _config(chosen: Chosen | None, other: Mapping[str, Any] | None) -> Cell:
@@ -285,7 +287,7 @@ def _last_runs(results: Results, options: ChangesPanel) -> Table | None:
             Cell(f"{wrote:,}", wrote),
             Cell(f"{len(winners) - wrote:,}", len(winners) - wrote),
         )
-        rows.append(Row(cells, Facets(device, kernel, tuple({each.row.evidence for each in winners}))))
+        rows.append(Row(cells, facets_of(device, kernel, sorted({each.row.evidence for each in winners}))))
     caption = "The last run whose winners stand in the results files"
     return Table("last-runs", caption, _LAST_RUNS, tuple(rows), total="kernels") if rows else None
 

@@ -22,9 +22,14 @@ def runs_of(results: Results, options: RunsPanel) -> list[SweepRun]:
     return [run for run in results.runs if keeps(options, run.slug, run.kernel)][: options.runs]
 
 
+def facets_of(device: str, kernel: str = "", evidence: Sequence[str] = ()) -> Facets:
+    """What something is about, in text that can be shown."""
+    return Facets(words.plain(device), words.plain(kernel), tuple(evidence))
+
+
 def run_facets(run: SweepRun) -> Facets:
     """What a run is about."""
-    return Facets(run.slug, run.kernel, tuple(run.recorded.evidence.split(" and ")))
+    return facets_of(run.slug, run.kernel, run.recorded.evidence.split(" and "))
 
 
 def run_label(run: SweepRun, results: Results) -> str:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from workbench.dashboard import words
-from workbench.dashboard.blocks import Cell, Column, Facets, Panel, Row, Table
+from workbench.dashboard.blocks import Cell, Column, Panel, Row, Table
 from workbench.dashboard.definition import DevicesPanel
-from workbench.dashboard.panels.common import keeps
+from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.panels.winners import RANK, best_evidence
 from workbench.dashboard.sources import Results
 from workbench.report.winners import Winner
@@ -57,7 +57,7 @@ def _row(results: Results, device: str, kernel: str, runs: int, bench: int) -> R
         _number(bench),
         _age(winners, results),
     )
-    return Row(cells, Facets(device, kernel, tuple(sorted(counts))))
+    return Row(cells, facets_of(device, kernel, tuple(sorted(counts))))
 
 
 def _number(value: int) -> Cell:

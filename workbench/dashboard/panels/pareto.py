@@ -11,7 +11,6 @@ from workbench.dashboard.blocks import (
     Chart,
     Choice,
     Column,
-    Facets,
     Option,
     Panel,
     Point,
@@ -22,6 +21,7 @@ from workbench.dashboard.blocks import (
 )
 from workbench.dashboard.definition import ParetoPanel
 from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
+from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.sources import Results
 from workbench.report.plots.bench.arms import Comparison
 from workbench.report.plots.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto
@@ -46,7 +46,7 @@ def collect(results: Results, options: ParetoPanel) -> Panel:
         what = "No row has both tokens/s a user and tokens/s a GPU."
         return Panel("pareto", title, what, empty=True)
     chosen = tuple(
-        Option(name, name, tuple(_blocks(name, each)), Facets(device)) for name, device, each in found
+        Option(name, name, tuple(_blocks(name, each)), facets_of(device)) for name, device, each in found
     )
     finding = f"{infos[0].heading.title}."
     return Panel("pareto", title, finding, (Choice("pareto", "load", chosen),))
@@ -88,7 +88,10 @@ def _chart(name: str, info: ParetoInfo) -> Chart:
             [end for p in info.points for end in (p.gpu.value, *(p.gpu.interval or ()))], Y.axis_label
         ),
         series=(Series("frontier", -1, -1, "dashed", frontier), *arms),
-        notes=("Filled: on the frontier. Hollow: another point is better in both.", *info.heading.notes),
+        notes=(
+            "Filled and joined: no other point is better in both. Numbers: concurrency.",
+            *info.heading.notes[1:],
+        ),
     )
 
 

@@ -15,7 +15,6 @@ from workbench.dashboard.blocks import (
     Chart,
     Choice,
     Column,
-    Facets,
     Option,
     Panel,
     Point,
@@ -26,6 +25,7 @@ from workbench.dashboard.blocks import (
 )
 from workbench.dashboard.definition import ServingPanel
 from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
+from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.sources import Results
 from workbench.report.plots.bench.arms import Arm, Comparison
 from workbench.report.plots.bench.arms import Point as Load
@@ -49,7 +49,7 @@ def collect(results: Results, options: ServingPanel) -> Panel:
         return Panel("serving", title, EMPTY, empty=True)
     found = list(comparisons(results.bench, options.baseline))
     chosen = tuple(
-        Option(name, name, tuple(_blocks(name, each, options)), Facets(device))
+        Option(name, name, tuple(_blocks(name, each, options)), facets_of(device))
         for name, device, each in found
     )
     return Panel(

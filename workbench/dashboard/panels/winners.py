@@ -8,9 +8,9 @@ from itertools import groupby
 from statistics import fmean
 
 from workbench.dashboard import words
-from workbench.dashboard.blocks import Bar, Cell, Column, Facets, Panel, Row, Table
+from workbench.dashboard.blocks import Bar, Cell, Column, Panel, Row, Table
 from workbench.dashboard.definition import WinnersPanel
-from workbench.dashboard.panels.common import keeps
+from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results
 from workbench.report.winners import CHANGED, KEPT, NOTHING_TIMED, REPLAYED, Winner, config_text
 
@@ -131,9 +131,9 @@ def _row(group: Sequence[Winner], results: Results, has_source: bool) -> Row:
     ]
     if has_source:
         cells.append(_source(group))
-    facets = Facets(first.device, first.kernel, tuple(sorted({each.row.evidence for each in group})))
+    about = facets_of(first.device, first.kernel, tuple(sorted({each.row.evidence for each in group})))
     return Row(
-        tuple(cells), facets, _rungs(group, results), f"{first.device}/{first.kernel}/{first.file.stem}"
+        tuple(cells), about, _rungs(group, results), words.plain(first.file.relative_to(results.folder))
     )
 
 
