@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.dashboard.blocks import Cell, Dashboard
+from workbench.yaml_source import brief
 
 SCHEMA = "workbench.dashboard/1"
+# Of one text, characters; a trace's kernels have the longest names.
+LONGEST = 2000
 
 
 def payload(dashboard: Dashboard, version: str = "") -> dict[str, Any]:
@@ -30,14 +33,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {_text(str(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return _text(value)
     return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _text(value: str) -> str:
+    """Whatever a file holds: controls, and marks that turn the direction of writing, are spelt out."""
+    is_plain = value.isprintable() and len(value) <= LONGEST
+    return value if is_plain else brief(value, LONGEST)
 
 
 def _cell(cell: Cell) -> Any:
     """Most cells are text and nothing else; there are thousands."""
     fields = _fields(cell)
-    return cell.text if fields.keys() <= {"text"} else fields
+    return fields["text"] if fields.keys() <= {"text"} else fields
 
 
 def _fields(value: Any) -> dict[str, Any]:
