@@ -101,13 +101,13 @@ function drawTable(table, panel) {
 function foldedTable(table, box) {
   const made = element("details", undefined, "fold");
   made.open = printing;
-  made.append(element("summary", `${table.caption}: ${table.rows.length} ${table.total}`), box);
+  made.append(element("summary", `${table.caption}, ${table.total}: ${table.rows.length}`), box);
   return made;
 }
 
 function drawCount(table, count, limit, panel) {
-  const told = count < table.rows.length ? `${count} of ${table.rows.length} ${table.total}` : `${count} ${table.total}`;
-  const line = element("p", count ? told : `None of ${table.rows.length} ${table.total} matches the filter. `, "count");
+  const told = `${table.total}: ${count}` + (count < table.rows.length ? ` of ${table.rows.length}` : "");
+  const line = element("p", count ? told : `${table.total}: none of ${table.rows.length} matches the filter`, "count");
   if (count > limit) {
     line.append(`, the first ${limit} shown. `);
     line.append(button(`Show all ${count}`, "all:" + table.name, () => { state.whole.add(table.name); redraw(panel); }));
