@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from workbench.bench.rows import SCHEMA, BenchFile, BenchRow, write_bench
 from workbench.dashboard.collect import collect
 from workbench.dashboard.definition import load_definition
 from workbench.dashboard.payload import payload
+from workbench.dashboard.serve import listen
 from workbench.dashboard.sources import read_results
 from workbench.models.gemma4 import Gemma4Config
 from workbench.report.profile import write_profile
@@ -264,3 +267,16 @@ def tables_of(blocks):
         elif block.kind == "choice":
             for option in block.options:
                 yield from tables_of(option.blocks)
+
+
+@contextmanager
+def served(live):
+    """A server of a live page; gives its port."""
+    with listen(live, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

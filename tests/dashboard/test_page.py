@@ -89,10 +89,10 @@ def test_hostile_folders_are_read_whole(hostile):
     assert [row.cells[0].text.rpartition("/")[2] for row in hostile.damaged.rows] == ["a=<b>.json"]
 
 
-def large_folder(folder):
-    """10 devices x 20 problems x 13 rungs, with two runs, bench rows and a profile each."""
+def large_folder(folder, devices=10):
+    """20 problems x 13 rungs a device, with two runs and bench rows each, and a profile."""
     tokens = [1 << each for each in range(13)]
-    for number in range(10):
+    for number in range(devices):
         device = f"NVIDIA_GPU_{number}_Blackwell_Workstation_Edition"
         for problem in range(20):
             rows = {

@@ -3,12 +3,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import threading
-from contextlib import contextmanager
 
 import pytest
 
-from tests.dashboard.samples import a_search, write_run, write_winners
+from tests.dashboard.samples import a_search, served, write_run, write_winners
 from tests.dashboard.test_payload import revived
 from workbench.dashboard import serve
 from workbench.dashboard.definition import load_definition
@@ -22,16 +20,6 @@ def live(tmp_path, monkeypatch):
     monkeypatch.setattr(serve, "LEAST_S", 0.0)
     write_winners(tmp_path)
     return LivePage(load_definition(shipped_dashboards()["tuning"]), tmp_path, (), None)
-
-
-@contextmanager
-def served(live):
-    with listen(live, 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
