@@ -26,6 +26,7 @@ from workbench.report.page import embedded
 HOST = "127.0.0.1"
 # A sweep writes a line many times a second; nobody reads that fast.
 LEAST_S = 1.0
+RESTS = 4.0
 _SHOWN = (".json", ".jsonl", ".gz")
 
 
@@ -60,7 +61,7 @@ class LivePage:
         self._definition, self._results, self._profiles = definition, results, tuple(profiles)
         self._find_kernel = find_kernel
         self._lock = Lock()
-        self._version, self._looked = "", float("-inf")
+        self._version, self._looked, self._pause_s = "", float("-inf"), 0.0
         self._built: Built | None = None
 
     def version(self) -> str:
@@ -82,18 +83,22 @@ class LivePage:
 
     def _look(self) -> str:
         now = time.monotonic()
-        if now - self._looked >= LEAST_S:
+        if now - self._looked >= self._pause_s:
             # What minutes pass by ages, too: a page that nothing else changes is redrawn every ten of them.
             ages = f"{datetime.now(UTC):%Y-%m-%dT%H:%M}"[:-1]
             told = "\n".join([ages, *_states((self._results, *self._profiles))])
             self._version = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-            self._looked = now
+            self._looked, self._pause_s = now, LEAST_S
         return self._version
 
     def _build(self, version: str) -> Built:
+        begun = time.monotonic()
         results = read_results(self._results, profiles=self._profiles, find_kernel=self._find_kernel)
         record = payload(collect(results, self._definition), version)
-        return Built(version, dashboard_html(record, live=True).encode(), embedded(share(record)).encode())
+        built = Built(version, dashboard_html(record, live=True).encode(), embedded(share(record)).encode())
+        # However large the results: a sweep that shares the machine keeps most of it.
+        self._pause_s = LEAST_S * max(1.0, RESTS * (time.monotonic() - begun))
+        return built
 
 
 def _states(folders: Sequence[Path]) -> Iterator[str]:
