@@ -11,6 +11,7 @@ from workbench import __version__
 from workbench.cli import (
     bench,
     compare,
+    dashboard,
     devices,
     doctor,
     explain,
@@ -40,6 +41,7 @@ app = typer.Typer(
 for command in (
     sweep.sweep,
     show.show,
+    dashboard.dashboard,
     explain.explain,
     export.export,
     lint.lint,
