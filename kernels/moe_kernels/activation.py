@@ -48,7 +48,7 @@ class Activation(StrEnum):
         Raises:
             ValueError: lists the activations and aliases that exist.
         """
-        # torch.compile traces this: it knows no string methods of an enumeration, and older releases cannot iterate one.
+        # torch.compile traces this: it knows no string methods of an enumeration, older releases no iteration over one.
         if isinstance(name, cls):
             return name
         if isinstance(name, str) and (found := _BY_NAME.get(name)) is not None:
