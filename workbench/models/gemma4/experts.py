@@ -12,6 +12,7 @@ from moe_kernels.experts.backend import BACKENDS, Backend
 from moe_kernels.formats import QuantisedWeights, WeightFormat, parse_format
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectModule
 
 # Up to here, on a CPU, a copy of the experts' weights costs less than a product for each expert in use.
 GATHERED_ELEMENTS = 2**18
@@ -25,7 +26,7 @@ SUFFIXES: Mapping[str, str] = {
 }
 
 
-class Gemma4Experts(nn.Module):
+class Gemma4Experts(DirectModule):
     """Experts by `moe_kernels.experts.fused_experts`: Triton kernels for bf16 and fp16 on CUDA, else torch operations.
 
     Parameters as in the checkpoint: `gate_up_proj` [E, 2I, H], the gate in the first I rows of an expert and
