@@ -125,6 +125,19 @@ def test_a_wheel_that_is_none_is_an_error(tmp_path):
         read_tables([tmp_path / "engine.whl"])
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_wheel_with_a_damaged_entry_is_named(tmp_path, method):
+    path, name = tmp_path / "engine.whl", "E=1,N=1,device_name=NVIDIA_B200.json"
+    with zipfile.ZipFile(path, "w", method) as wheel:
+        wheel.writestr(name, "{}" * 40)
+    content = bytearray(path.read_bytes())
+    start = content.index(name.encode()) + len(name)
+    content[start : start + 16] = b"\xff" * 16
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"engine\.whl: cannot be read: "):
+        read_tables([path])
+
+
 def test_a_source_without_tables_says_what_was_left_out(tmp_path):
     write_table(tmp_path, "E=64,N=320,device_name=AMD_Instinct_MI300X.json")
     with pytest.raises(InputError, match="1 tables of other GPUs"):

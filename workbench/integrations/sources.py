@@ -5,21 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from workbench.archives import DAMAGED_ARCHIVE
 from workbench.errors import InputError
 from workbench.yaml_source import brief
 
 # Far beyond any real table.
 MAX_BYTES = 4 * 1024 * 1024
 MAX_REASON = 120
-# What reading a damaged, encrypted or truncated archive raises; a RuntimeError names what zipfile cannot do.
-_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, LZMAError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +118,7 @@ def _in_wheel(wheel: Path) -> Iterator[RawTable]:
             entries = sorted(archive.infolist(), key=lambda entry: entry.filename)
             tables = (_unpack(archive, entry, wheel) for entry in entries if entry.filename.endswith(".json"))
             yield from (table for table in tables if table.looks_like_a_table)
-    except _DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError(f"is no wheel: {brief(str(error), MAX_REASON)}", file=wheel) from error
 
 
@@ -139,7 +136,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path) -> Ra
     try:
         with archive.open(entry) as file:
             return _parse(place, file.read(MAX_BYTES + 1))
-    except _DAMAGED as error:
+    except DAMAGED_ARCHIVE as error:
         return RawTable(path=place, problem=f"cannot be unpacked: {brief(str(error), MAX_REASON)}")
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.errors import InputError
-from workbench.sweep.journal import check_replaceable
+from workbench.replaceable import check_replaceable
 
 
 def write_all(texts: Mapping[Path, str]) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from moe_kernels.device_slug import device_slug
+from workbench.archives import DAMAGED_ARCHIVE
 from workbench.errors import InputError
 from workbench.ranking.board import Board, boards
 from workbench.ranking.grid import ROW_OF, Row
@@ -123,7 +124,7 @@ def _files(source: str) -> Iterator[tuple[str, bytes]]:
             yield from _loose(Path(spec.submodule_search_locations[0]))
         else:
             raise InputError("is no wheel, folder, table or installed package", file=source)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError(f"cannot be read: {brief(str(error), 200)}", file=source) from None
 
 

@@ -7,7 +7,6 @@ and `finals.jsonl` (re-timings of finalists). One process at a time writes to it
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from workbench.errors import InputError
+from workbench.replaceable import check_replaceable
 from workbench.sweep.lock import HeldError, Holder, RunLock
 from workbench.sweep.rows import Evidence, Final, Resources, Stage, Status, Trial
 
@@ -183,14 +183,6 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             aside.unlink()
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
-
-
-def check_replaceable(path: Path) -> None:
-    """Raises OSError where a rename would put a file in the place of a folder or, as root may, of a device."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder")
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "is no regular file")
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:

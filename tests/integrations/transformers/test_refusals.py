@@ -75,7 +75,14 @@ def test_packed_experts_are_refused_with_the_format():
     model.model.layers[0].experts.down_proj = packed
     method = SimpleNamespace(value="bitsandbytes")
     model.config.quantization_config = SimpleNamespace(to_dict=lambda: {"quant_method": method})
-    with pytest.raises(InputError, match=r"experts\.down_proj: holds uint8.*quantised \(bitsandbytes\)"):
+    with pytest.raises(InputError, match=r"experts\.down_proj: is uint8; .*quantised \(bitsandbytes\)"):
+        patch(model)
+
+
+def test_experts_whose_weights_went_elsewhere_are_refused():
+    model = causal_model()
+    del model.model.layers[1].experts.gate_up_proj
+    with pytest.raises(InputError, match=r"layers\.1\.experts\.gate_up_proj: is not there"):
         patch(model)
 
 
@@ -87,7 +94,7 @@ def test_experts_of_a_foreign_tensor_class_are_refused():
     model = causal_model()
     experts = model.model.layers[0].experts
     experts.down_proj = nn.Parameter(experts.down_proj.data.as_subclass(ScaledTensor))
-    with pytest.raises(InputError, match=r"down_proj: holds ScaledTensor"):
+    with pytest.raises(InputError, match=r"down_proj: is a ScaledTensor; ours take plain tensors"):
         patch(model)
 
 

@@ -62,17 +62,22 @@ def _check_router(name: str, router: Any) -> None:
 def _check_experts(name: str, experts: Any, model: nn.Module) -> None:
     _check_reached(name, experts)
     for parameter in ("gate_up_proj", "down_proj"):
-        tensor = getattr(experts, parameter)
-        foreign = type(tensor).__module__.partition(".")[0] != "torch"
-        if foreign or tensor.dtype not in DTYPES:
-            kind = type(tensor).__name__ if foreign else str(tensor.dtype).removeprefix("torch.")
-            raise InputError(
-                f"holds {kind}; ours take bf16, fp16 and fp32{_format(model)}", key=f"{name}.{parameter}"
-            )
+        if kind := _foreign_kind(getattr(experts, parameter, None)):
+            what = f"is {kind}; ours take plain tensors of bf16, fp16 and fp32"
+            raise InputError(what + _format(model), key=f"{name}.{parameter}")
     try:
         Activation.parse(experts.config.hidden_activation)
     except ValueError as error:
         raise InputError(str(error), key=name) from None
+
+
+def _foreign_kind(tensor: Any) -> str:
+    """What is no plain floating-point tensor, in words; empty for one that is."""
+    if tensor is None:
+        return "not there"
+    if type(tensor).__module__.partition(".")[0] != "torch":
+        return f"a {type(tensor).__name__}"
+    return "" if tensor.dtype in DTYPES else str(tensor.dtype).removeprefix("torch.")
 
 
 def _check_reached(name: str, module: nn.Module) -> None:
@@ -86,7 +91,8 @@ def _format(model: nn.Module) -> str:
     for module in model.modules():
         found = getattr(getattr(module, "config", None), "quantization_config", None)
         if found is not None:
-            return f"; the model is quantised ({', '.join(_words(found))}), load it with dequantize=True"
+            words = ", ".join(_words(found))
+            return f"; the model is quantised ({words}): load it with `dequantize=True`, where that format has it"
     return ""
 
 

@@ -72,7 +72,12 @@ def patch(model: nn.Module) -> Patch:
 
 
 def unpatch(model: nn.Module) -> None:
-    """Takes our parts out of a model, which then runs as before; one without them stays as it is."""
+    """Takes our parts out of a model, which then runs as before; one without them stays as it is.
+
+    Raises:
+        InputError: `transformers` is missing or too old.
+    """
+    check_installed()
     for module in model.modules():
         _take_out(module)
 
