@@ -147,7 +147,7 @@ def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
     """Ratios to something timed in the same rounds are steadier than their times, and no file says by how much.
 
     The half of the rows that agree best says it: whatever else changed, these did not. Their spread is taken for every
-    row where it is less than what the times allow, down to a part of that: rows that a throttled clock hit scatter more.
+    row where it is less than what the times allow, down to a part of that: rows with a throttled clock scatter more.
     """
     logs = sorted(each.log for each in ratios if each.log is not None)
     if len(logs) < LEAST_FOR_HALF:
