@@ -4,6 +4,8 @@ Every run writes two results as files, as the tool's own measuring would, and co
 
 - winners: 22 rows, each the tool's own measuring (interleaved rounds, two sessions) on a replayed GPU with
   the noise of `workbench.replay.noise`: drift between windows, wandering, bursts, throttling;
+- recorded winners: 22 configs of one recorded landscape (`$WORKBENCH_SHARED/data/landscapes`), half of each one's
+  raw times for A and the other half for B, with bootstrap intervals: real launches, nothing drawn;
 - bench: 3 arms on 5 loads, 5 repeats each; a row's repeats are drawn from the raw times of one config of a recorded
   landscape (`$WORKBENCH_SHARED/data/landscapes`), else lognormal of 0.5 %; `--run-to-run` shifts rows between runs;
 - steps: a trace of 16 steps, its steps drawn likewise.
@@ -31,11 +33,12 @@ from workbench.bench.rows import BenchFile, BenchRow, write_bench
 from workbench.compare.compare import compare
 from workbench.replay.noise import Noise, NoisyGpu
 from workbench.sweep.measure import MeasureSettings, TimedConfig, measure_batch
+from workbench.sweep.statistics import bootstrap_median
 
 SLOWER = 1.03
 LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
 ARMS, LOADS, REPEATS, STEPS = ("split", "fused", "tuned"), (1, 8, 32, 64, 128), 5, 16
-ROWS = {"steps": 1, "winners": len(LADDER), "quiet winners": len(LADDER)}
+ROWS = {"steps": 1, **dict.fromkeys(("winners", "quiet winners", "recorded winners"), len(LADDER))}
 Draw = np.random.Generator
 Factors = Callable[[int], float]
 Jitter = Mapping[str, list[np.ndarray]]
@@ -51,20 +54,25 @@ def main() -> None:
         "--run-to-run", type=float, default=0.003, help="standard deviation of a row's shift a run"
     )
     parser.add_argument("--jitter", help="standard deviation of a repeat; without it, recorded launches")
-    parser.add_argument("--kinds", default="winners,quiet winners,bench,steps")
+    parser.add_argument("--kinds", default="recorded winners,quiet winners,winners,bench,steps")
     arguments = parser.parse_args()
     jitter = lognormal(float(arguments.jitter)) if arguments.jitter else recorded_jitter()
     print(f"repeats: {', '.join(jitter)}; slower by {arguments.slower - 1:.1%}")
-    print(f"{'':<16}{'A/A false':>12}{'one row':>12}{'all rows':>12}")
+    print(f"{'':<18}{'A/A false':>12}{'one row':>12}{'all rows':>12}")
+    raw = recorded_times()
     writers = {
+        "recorded winners": lambda *args: recorded_winners(*args, raw),
         "winners": lambda *args: winners(*args, Noise()),
         "quiet winners": lambda *args: winners(*args, Noise(drift=0.002, throttle_rate=0.0)),
         "bench": lambda *args: bench(*args, jitter, arguments.run_to_run),
         "steps": lambda *args: steps(*args, jitter, arguments.run_to_run),
     }
     for kind in arguments.kinds.split(","):
+        if kind == "recorded winners" and not raw:
+            print(f"{kind:<18}  skipped: $WORKBENCH_SHARED names no folder of recordings")
+            continue
         found = rates(writers[kind], arguments.runs, arguments.slower, ROWS.get(kind, 15))
-        print(f"{kind:<16}" + "".join(f"{sum(each):>7}/{len(each):<4}" for each in found), flush=True)
+        print(f"{kind:<18}" + "".join(f"{sum(each):>7}/{len(each):<4}" for each in found), flush=True)
 
 
 def rates(
@@ -91,7 +99,32 @@ def rates(
 def winners(path: Path, draw: Draw, factors: Factors, name: int, noise: Noise) -> None:
     """A results file whose rows were timed like a sweep's finalists."""
     noise = replace(noise, seed=int(draw.integers(1 << 30)))
-    rows = {tokens: winner(noise, tokens, factors(place)) for place, tokens in enumerate(LADDER)}
+    write_winners(path, {tokens: winner(noise, tokens, factors(at)) for at, tokens in enumerate(LADDER)})
+
+
+def recorded_winners(
+    path: Path, draw: Draw, factors: Factors, name: int, raw: Mapping[str, list[np.ndarray]]
+) -> None:
+    """A results file of a random half of recorded times; B takes the other half."""
+    choose = np.random.default_rng(name)
+    lists = raw[sorted(raw)[name % len(raw)]]
+    rows = {}
+    for place, tokens in enumerate(LADDER):
+        times = choose.permutation(lists[choose.integers(len(lists))])
+        half = times[: len(times) // 2] if path.stem == "a" else times[len(times) // 2 :]
+        estimate = bootstrap_median(factors(place) * half, seed=0)
+        rows[tokens] = Row(
+            run="r",
+            config={"num_warps": 4},
+            evidence="measured",
+            time_us=estimate.median,
+            ci_us=estimate.interval,
+            default_time_us=1.2 * estimate.median,
+        )
+    write_winners(path, rows)
+
+
+def write_winners(path: Path, rows: Mapping[int, Row]) -> None:
     run = Run(source_hash="0" * 16, versions={"triton": "3.9.0"}, date="2026-01-01T00:00:00Z")
     file = TunedFile(
         kernel="experts",
@@ -192,18 +225,23 @@ def recorded_jitter() -> Jitter:
 
     A run of a workload is many steps long: what a single launch jitters by averages out in it.
     """
-    folder = Path(os.environ.get("WORKBENCH_SHARED", "/nowhere")) / "data" / "landscapes"
-    found = {path.name: recorded(path) for path in sorted(folder.glob("*.json.gz"))}
-    return {name: times for name, times in found.items() if times} or lognormal(0.005)
-
-
-def recorded(path: Path) -> list[np.ndarray]:
-    """Of every 50th config its times, over their median, in means of 20 drawn ones."""
-    cache = json.loads(gzip.decompress(path.read_bytes()))["cache"].values()
     draw = np.random.default_rng(0)
-    lists = [each["times"] for each in cache if isinstance(each["time"], float) and each.get("times")]
-    raw = [np.asarray(times) / np.median(times) for times in lists[::50]]
-    return [draw.choice(each, (64, 20)).mean(axis=1) for each in raw]
+    found = {
+        name: [draw.choice(times / np.median(times), (64, 20)).mean(axis=1) for times in lists[::5]]
+        for name, lists in recorded_times().items()
+    }
+    return found or lognormal(0.005)
+
+
+def recorded_times() -> Mapping[str, list[np.ndarray]]:
+    """Of every 10th config of each recorded landscape its raw times, where there are enough to halve."""
+    folder = Path(os.environ.get("WORKBENCH_SHARED", "/nowhere")) / "data" / "landscapes"
+    found = {}
+    for path in sorted(folder.glob("*.json.gz")):
+        cache = json.loads(gzip.decompress(path.read_bytes()))["cache"].values()
+        lists = [each.get("times") or () for each in cache if isinstance(each["time"], float)]
+        found[path.name] = [np.asarray(times) for times in lists[::10] if len(times) >= 20]
+    return {name: lists for name, lists in found.items() if lists}
 
 
 if __name__ == "__main__":

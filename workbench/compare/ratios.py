@@ -29,6 +29,8 @@ LEAST_FOR_MEAN = 3
 # half's width: 1 / (2 * 0.6745) of normal values, with 1.4 for the bias of a few (simulated: 1.3 of 22, 1.5 of 10).
 LEAST_FOR_HALF = 10
 SHORTH_TO_DEVIATION = 1.4 / (2 * 0.6745)
+# The least share of what the times allow (simulated with throttling: 0 of 60 equal results fail, with 0.2 it is 3).
+LEAST_PAIRED = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
     """Ratios to something timed in the same rounds are steadier than their times, and no file says by how much.
 
     The half of the rows that agree best says it: whatever else changed, these did not. Their spread is taken for every
-    row where it is less than what the times allow, down to a fifth of that.
+    row where it is less than what the times allow, down to a part of that: rows with a throttled clock scatter more.
     """
     logs = sorted(each.log for each in ratios if each.log is not None)
     if len(logs) < LEAST_FOR_HALF:
@@ -156,7 +158,7 @@ def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
     return tuple(
         each
         if each.variance is None
-        else replace(each, variance=min(each.variance, max(spread**2, each.variance / 25)))
+        else replace(each, variance=min(each.variance, max(spread**2, LEAST_PAIRED**2 * each.variance)))
         for each in ratios
     )
 
