@@ -467,6 +467,7 @@ function drawPanel(panel) {
   heading.append(link);
   heading.id = "heading-" + panel.name;
   section.setAttribute("aria-labelledby", heading.id);
+  seen.observe(section);
   section.append(heading, element("p", panel.finding, "finding"));
   drawBlocks(section, panel.blocks || [], panel.name);
   if (panel.notes && panel.notes.length) section.append(drawNotes(panel.notes));
@@ -611,18 +612,15 @@ function startFilters() {
   if (matchMedia("(max-width: 1000px)").matches && !isFiltered()) byId("filters").open = false;
 }
 
-function watchPanels() {
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) mark(entry.target.id.replace("panel-", ""));
-  }, { rootMargin: "0px 0px -75% 0px" });
-  for (const section of document.querySelectorAll("section.panel")) seen.observe(section);
-}
+// Which panel is being read, for the list of panels.
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) mark(entry.target.id.replace("panel-", ""));
+}, { rootMargin: "0px 0px -75% 0px" });
 
 startFilters();
 drawAll();
 startTheme();
 reveal();
-watchPanels();
 byId("print").addEventListener("click", () => print());
 for (const [name, value] of [["beforeprint", true], ["afterprint", false]]) {
   window.addEventListener(name, () => { printing = value; redraw(); });

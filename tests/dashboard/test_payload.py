@@ -52,7 +52,7 @@ def revived(shared):
     return whole(shared["value"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(JSON)
 def test_what_is_shared_comes_back_as_it_was(value):
     assert repr(revived(share(value))) == repr(value)

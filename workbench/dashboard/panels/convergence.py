@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from workbench.dashboard import words
 from workbench.dashboard.axes import count_axis, linear_axis
-from workbench.dashboard.blocks import Block, Cell, Chart, Column, Panel, Point, Row, Series, Table, Text
+from workbench.dashboard.blocks import Block, Cell, Column, Panel, Row, Table, Text
 from workbench.dashboard.definition import ConvergencePanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
+from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.report.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from workbench.dashboard import words
-from workbench.dashboard.blocks import Block, Choice, HeatMap, Option, Panel, Square, Text
+from workbench.dashboard.blocks import Block, Choice, Option, Panel, Text
 from workbench.dashboard.definition import LandscapePanel
 from workbench.dashboard.panels.common import run_facets, run_label, runs_of
+from workbench.dashboard.pictures import HeatMap, Square
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.errors import InputError
 from workbench.report.plots.sweep.landscape import Cell as Known

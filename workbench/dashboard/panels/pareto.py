@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.dashboard.axes import linear_axis
-from workbench.dashboard.blocks import (
-    Block,
-    Cell,
-    Chart,
-    Choice,
-    Column,
-    Option,
-    Panel,
-    Point,
-    Row,
-    Series,
-    Table,
-    Text,
-)
+from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text
 from workbench.dashboard.definition import ParetoPanel
 from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
 from workbench.dashboard.panels.common import facets_of
+from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results
 from workbench.report.plots.bench.arms import Comparison
 from workbench.report.plots.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto

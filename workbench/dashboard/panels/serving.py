@@ -8,24 +8,11 @@ from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 from workbench.dashboard import words
 from workbench.dashboard.axes import linear_axis, log2_axis
-from workbench.dashboard.blocks import (
-    Axis,
-    Block,
-    Cell,
-    Chart,
-    Choice,
-    Column,
-    Option,
-    Panel,
-    Point,
-    Row,
-    Series,
-    Table,
-    Text,
-)
+from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text
 from workbench.dashboard.definition import ServingPanel
 from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
 from workbench.dashboard.panels.common import facets_of
+from workbench.dashboard.pictures import Axis, Chart, Point, Series
 from workbench.dashboard.sources import Results
 from workbench.report.plots.bench.arms import Arm, Comparison
 from workbench.report.plots.bench.arms import Point as Load
