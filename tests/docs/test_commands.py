@@ -24,8 +24,6 @@ PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 WHY_NOT = ("needs a GPU", "needs an engine", "needs a checkpoint", "needs the network", "takes minutes")
 COPIED = ("sweeps", "examples", "results", "workloads", "dashboards", "Makefile", "benchmarks")
 LONGEST_S = 600
-# Pages that come with what they are of.
-BESIDE = ("dashboard.md", "transformers.md")
 
 
 def named(page):
@@ -176,7 +174,7 @@ def test_links_between_pages_lead_somewhere(page):
     text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         file, _, anchor = target.partition("#")
-        if not re.match(r"[a-z]+:", file) and file not in BESIDE:
+        if not re.match(r"[a-z]+:", file):
             found = (page.parent / file) if file else page
             assert found.exists(), f"{named(page)}: {target}"
             assert not anchor or anchor in anchors(found), f"{named(page)}: {target}"
