@@ -597,11 +597,15 @@ async function poll() {
 }
 
 function startFilters() {
-  for (const name of FILTERS) byId(name).addEventListener("change", () => { state[name] = byId(name).value; redraw(); });
+  const apply = () => {
+    for (const name of [...FILTERS, "q"]) state[name] = byId(name).value;
+    redraw();
+  };
+  for (const name of FILTERS) byId(name).addEventListener("change", apply);
   let waiting = 0;
   byId("q").addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { state.q = byId("q").value; redraw(); }, 120);
+    waiting = setTimeout(apply, 120);
   });
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
   byId("reset").addEventListener("click", () => {
