@@ -301,11 +301,12 @@ def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any],
     """Verifies a config in Triton's interpreter; runs in a worker whose environment turns it on."""
     import numpy as np
 
-    from workbench.sweep.interpreter import support_bfloat16, support_loop_bounds
+    from workbench.sweep.interpreter import support_bfloat16, support_e4m3_scales, support_loop_bounds
     from workbench.sweep.kernels import load_kernel
 
     support_bfloat16()
     support_loop_bounds()
+    support_e4m3_scales()
     # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
     with np.errstate(all="ignore"):
         return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
