@@ -1,7 +1,7 @@
 """Fused experts: both projections of K experts a token, as a grouped product or, for few tokens, without sorting."""
 
 from moe_kernels.experts.backend import EXPERTS_BACKEND, BackendChoice, explain_backend
-from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.call import ExpertsCall, QuantisedCall, RoutedCall
 from moe_kernels.experts.decode import EXPERTS_DECODE
 from moe_kernels.experts.grouped import EXPERTS
 from moe_kernels.experts.op import fused_experts
@@ -13,6 +13,8 @@ __all__ = [
     "EXPERTS_DECODE",
     "BackendChoice",
     "ExpertsCall",
+    "QuantisedCall",
+    "RoutedCall",
     "explain_backend",
     "fused_experts",
     "reference_experts",

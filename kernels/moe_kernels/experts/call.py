@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import DTYPES
 
 KERNEL_DTYPES = ("bf16", "fp16")
@@ -14,8 +15,8 @@ DTYPE_WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertsCall:
-    """Checked arguments of `fused_experts`.
+class RoutedCall:
+    """Checked arguments of `fused_experts`, the projections as tensors or quantised.
 
     Attributes:
         hidden: [T, H].
@@ -27,8 +28,8 @@ class ExpertsCall:
     """
 
     hidden: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Tensor | QuantisedWeights
+    down: Tensor | QuantisedWeights
     weights: Tensor
     ids: Tensor
     activation: Activation
@@ -82,3 +83,19 @@ class ExpertsCall:
     def contiguous_routing(self) -> tuple[Tensor, Tensor]:
         """Weights and ids with slots one after the other."""
         return self.weights.contiguous(), self.ids.contiguous()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertsCall(RoutedCall):
+    """A call with both projections as tensors in the dtype of `hidden`."""
+
+    gate_up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisedCall(RoutedCall):
+    """A call with both projections quantised."""
+
+    gate_up: QuantisedWeights
+    down: QuantisedWeights

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from moe_kernels.activation import Activation
-from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.call import ExpertsCall, QuantisedCall
+from moe_kernels.formats import QuantisedWeights
 
 DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 _ID_DTYPES = (torch.int32, torch.int64)
@@ -20,6 +21,49 @@ def checked_call(
     Raises:
         ValueError: names the argument that is wrong and what is allowed.
     """
+    _check_shapes(hidden, gate_up, down, weights, ids, activation)
+    for name, tensor in (("gate_up", gate_up), ("down", down)):
+        _check_dtype(name, tensor, (hidden.dtype,), " as hidden")
+    _check_devices(hidden, gate_up=gate_up, down=down, weights=weights, ids=ids)
+    return ExpertsCall(
+        hidden=hidden, gate_up=gate_up, down=down, weights=weights, ids=ids, activation=activation
+    )
+
+
+def checked_quantised_call(
+    hidden: Tensor,
+    gate_up: Tensor | QuantisedWeights,
+    down: Tensor | QuantisedWeights,
+    weights: Tensor,
+    ids: Tensor,
+    activation: Activation,
+) -> QuantisedCall:
+    """Puts arguments together, of which at least one projection is quantised.
+
+    Raises:
+        ValueError: names the argument that is wrong and what is allowed.
+    """
+    if not isinstance(gate_up, QuantisedWeights) or not isinstance(down, QuantisedWeights):
+        name = "down" if isinstance(gate_up, QuantisedWeights) else "gate_up"
+        raise ValueError(f"{name}: must be QuantisedWeights as the other projection, got a tensor")
+    gate_up.format.check(gate_up, name="gate_up")
+    down.format.check(down, name="down")
+    _check_shapes(hidden, gate_up, down, weights, ids, activation)
+    _check_devices(hidden, gate_up=gate_up, down=down, weights=weights, ids=ids)
+    return QuantisedCall(
+        hidden=hidden, gate_up=gate_up, down=down, weights=weights, ids=ids, activation=activation
+    )
+
+
+def _check_shapes(
+    hidden: Tensor,
+    gate_up: Tensor | QuantisedWeights,
+    down: Tensor | QuantisedWeights,
+    weights: Tensor,
+    ids: Tensor,
+    activation: Activation,
+) -> None:
+    """All shapes, and the dtypes that do not depend on how the projections are held."""
     _check_dimensions("hidden", hidden, "T", "H")
     tokens, hidden_size = hidden.shape
     _check_dimensions("down", down, "E", hidden_size, "I")
@@ -29,16 +73,14 @@ def checked_call(
     _check_dimensions("ids", ids, tokens, "K")
     _check_dimensions("weights", weights, tokens, ids.shape[1])
     _check_dtype("hidden", hidden, DTYPES)
-    for name, tensor in (("gate_up", gate_up), ("down", down)):
-        _check_dtype(name, tensor, (hidden.dtype,), " as hidden")
     _check_dtype("weights", weights, DTYPES)
     _check_dtype("ids", ids, _ID_DTYPES)
-    for name, tensor in (("gate_up", gate_up), ("down", down), ("weights", weights), ("ids", ids)):
+
+
+def _check_devices(hidden: Tensor, **others: Tensor | QuantisedWeights) -> None:
+    for name, tensor in others.items():
         if tensor.device != hidden.device:
             raise ValueError(f"{name}: must be on {hidden.device} as hidden, got {tensor.device}")
-    return ExpertsCall(
-        hidden=hidden, gate_up=gate_up, down=down, weights=weights, ids=ids, activation=activation
-    )
 
 
 def _rows_note(activation: Activation) -> str:
@@ -46,7 +88,9 @@ def _rows_note(activation: Activation) -> str:
     return f" ({activation.value} is {kind} for each of down's I)"
 
 
-def _check_dimensions(name: str, tensor: Tensor, *shape: int | str, note: str = "") -> None:
+def _check_dimensions(
+    name: str, tensor: Tensor | QuantisedWeights, *shape: int | str, note: str = ""
+) -> None:
     """A dimension given by a name is free."""
     sizes = tensor.shape
     fits = len(sizes) == len(shape) and all(

@@ -22,9 +22,10 @@ from moe_kernels.experts.backend import (
     launches_of,
 )
 from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
-from moe_kernels.experts.checks import checked_call
+from moe_kernels.experts.checks import checked_call, checked_quantised_call
 from moe_kernels.experts.gradient import Gradients, experts_gradients
 from moe_kernels.experts.reference import reference_experts
+from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Config
 
 _PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
@@ -32,8 +33,8 @@ _PLAIN_TYPES = (Tensor, nn.Parameter, nn.Buffer)
 
 def fused_experts(
     hidden: Tensor,
-    gate_up: Tensor,
-    down: Tensor,
+    gate_up: Tensor | QuantisedWeights,
+    down: Tensor | QuantisedWeights,
     weights: Tensor,
     ids: Tensor,
     *,
@@ -52,7 +53,8 @@ def fused_experts(
     Args:
         hidden: [T, H], bf16, fp16, fp32 or fp64, T >= 0.
         gate_up: [E, 2I, H], the gate in the first I rows, or [E, I, H] with an ungated activation; dtype of `hidden`.
-        down: [E, H, I], dtype of `hidden`.
+            Quantised weights run the torch operations.
+        down: [E, H, I], dtype of `hidden`, or quantised as `gate_up` is.
         weights: [T, K], floating point; fp32 as routing gives them.
         ids: [T, K], int32 or int64.
         activation: an `Activation` or its name; `gelu_tanh` is Gemma 4's.
@@ -67,8 +69,11 @@ def fused_experts(
     Raises:
         ValueError: names the argument that is wrong and what is allowed, or why the backend cannot take the call.
     """
-    call = checked_call(hidden, gate_up, down, weights, ids, Activation.parse(activation))
+    parsed = Activation.parse(activation)
     check_backend(backend)
+    if isinstance(gate_up, QuantisedWeights) or isinstance(down, QuantisedWeights):
+        return reference_experts(checked_quantised_call(hidden, gate_up, down, weights, ids, parsed))
+    call = checked_call(hidden, gate_up, down, weights, ids, parsed)
     encoded = None if config is None else _encode(config, call, backend)
     if _is_plain(call):
         if backend in BACKEND_TUNABLES:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.call import RoutedCall
+from moe_kernels.formats import QuantisedWeights, quantised_linear
 
 
-def reference_experts(call: ExpertsCall) -> Tensor:
+def reference_experts(call: RoutedCall) -> Tensor:
     """The semantics of `fused_experts` in plain torch operations, on any device, dtype and tensor subclass.
 
-    Every step rounds to the dtype of `hidden`, but the routed weight multiplies in fp32 or wider. One host
-    synchronisation, for the number of tokens of each expert.
+    Every step rounds to the dtype of `hidden`, but the routed weight multiplies in fp32 or wider. Of quantised weights
+    one expert in use is dequantised at a time. One host synchronisation, for the number of tokens of each expert.
 
     Returns:
         [T, H] in the dtype of `hidden`.
@@ -31,7 +34,7 @@ def reference_experts(call: ExpertsCall) -> Tensor:
     return by_slot.sum(dim=1)
 
 
-def sort_by_expert(call: ExpertsCall) -> tuple[Tensor, Tensor, list[int]]:
+def sort_by_expert(call: RoutedCall) -> tuple[Tensor, Tensor, list[int]]:
     """Sorts slots by expert, those of experts out of range last.
 
     Returns:
@@ -50,14 +53,27 @@ def wide(weights: Tensor) -> Tensor:
     return weights if weights.dtype is torch.float64 else weights.float()
 
 
-def _run_experts(call: ExpertsCall, slots: Tensor, counts: list[int]) -> Tensor:
+def _run_experts(call: RoutedCall, slots: Tensor, counts: list[int]) -> Tensor:
     """Runs slots [T*K, H], sorted by expert, `counts[e]` of them through expert e and the rest through none."""
-    # Unbinding makes one gradient per projection; indexing would make a full-size one for each expert.
-    projections = zip(call.gate_up.unbind(), call.down.unbind(), strict=True)
+    projections = zip(_unbind(call.gate_up), _unbind(call.down), strict=True)
     *parts, foreign = torch.split(slots, counts)
     outputs = [
-        functional.linear(call.activation.apply(functional.linear(part, gate_up)), down)
+        _project(call.activation.apply(_project(part, gate_up)), down)
         for part, (gate_up, down) in zip(parts, projections, strict=True)
         if part.shape[0]
     ]
     return torch.cat([*outputs, torch.zeros_like(foreign)])
+
+
+def _unbind(projection: Tensor | QuantisedWeights) -> Sequence[Tensor | QuantisedWeights]:
+    """Each expert's matrix."""
+    if isinstance(projection, QuantisedWeights):
+        return [projection.expert(index) for index in range(projection.shape[0])]
+    # Unbinding makes one gradient per projection; indexing would make a full-size one for each expert.
+    return projection.unbind()
+
+
+def _project(rows: Tensor, matrix: Tensor | QuantisedWeights) -> Tensor:
+    if isinstance(matrix, QuantisedWeights):
+        return quantised_linear(rows, matrix)
+    return functional.linear(rows, matrix)

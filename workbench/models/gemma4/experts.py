@@ -2,56 +2,161 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
 from moe_kernels.experts import fused_experts
 from moe_kernels.experts.backend import BACKENDS, Backend
+from moe_kernels.formats import QuantisedWeights, WeightFormat, parse_format
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
 
 # Up to here, on a CPU, a copy of the experts' weights costs less than a product for each expert in use.
 GATHERED_ELEMENTS = 2**18
+PROJECTIONS = ("gate_up_proj", "down_proj")
+# What checkpoints add to a projection's name; values that are not packed keep the bare name.
+SUFFIXES: Mapping[str, str] = {
+    "values": "_packed",
+    "scales": "_scale",
+    "zero_points": "_zero_point",
+    "global_scales": "_global_scale",
+}
 
 
 class Gemma4Experts(nn.Module):
     """Experts by `moe_kernels.experts.fused_experts`: Triton kernels for bf16 and fp16 on CUDA, else torch operations.
 
     Parameters as in the checkpoint: `gate_up_proj` [E, 2I, H], the gate in the first I rows of an expert and
-    the up projection in the rest, and `down_proj` [E, H, I].
+    the up projection in the rest, and `down_proj` [E, H, I]. With a format there are buffers in their place, laid out
+    as `moe_kernels.formats` says: `gate_up_proj_packed` (`gate_up_proj` where values are not packed),
+    `gate_up_proj_scale`, `_zero_point` and `_global_scale`, and the same of `down_proj`. They keep their dtypes when
+    the model changes its own.
 
     Args:
         config: the model.
         backend: `grouped`, `decode` or `torch`, or `auto`, which picks by dtype, device, token count and what was
             tuned; `moe_kernels.experts.explain_backend` says what it picks and why.
+        format: of the weights, or its name, for example `int4-g32`; None keeps them in `dtype`.
         device: where the parameters live.
-        dtype: of the parameters; None takes torch's default.
+        dtype: of the parameters, and of scales where the format leaves a choice; None takes torch's default.
 
     Raises:
-        ValueError: there is no such backend.
+        ValueError: there is no such backend or format, or the format does not fit the sizes.
     """
+
+    # Where there is no format, or its values are not packed.
+    gate_up_proj: Tensor
+    down_proj: Tensor
 
     def __init__(
         self,
         config: Gemma4Config,
         *,
         backend: Backend = "auto",
+        format: WeightFormat | str | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_choice("backend", backend, BACKENDS)
-        experts, hidden, inner = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.config = config
         self.backend = backend
-        self.gate_up_proj = nn.Parameter(torch.empty(experts, 2 * inner, hidden, device=device, dtype=dtype))
-        self.down_proj = nn.Parameter(torch.empty(experts, hidden, inner, device=device, dtype=dtype))
+        self.format: WeightFormat | None = None
+        if format is None:
+            for name, shape in self.shapes.items():
+                self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        else:
+            known = parse_format(format) if isinstance(format, str) else format
+            self.hold(*(self._empty(known, shape, device, dtype) for shape in self.shapes.values()))
         self.reset_parameters()
 
+    @staticmethod
+    def _empty(
+        known: WeightFormat,
+        shape: tuple[int, int, int],
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> QuantisedWeights:
+        return known.empty(*shape, device=device, scale_dtype=dtype or torch.get_default_dtype())
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
+        """E, N and K of each projection."""
+        experts, hidden, inner = (
+            self.config.num_experts,
+            self.config.hidden_size,
+            self.config.moe_intermediate_size,
+        )
+        return {"gate_up_proj": (experts, 2 * inner, hidden), "down_proj": (experts, hidden, inner)}
+
+    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draws each projection with variance 1 / fan-in, which keeps the scale of what passes through."""
-        for projection in (self.gate_up_proj, self.down_proj):
-            nn.init.normal_(projection, std=projection.shape[-1] ** -0.5)
+        for name in PROJECTIONS:
+            held = self.projection(name)
+            deviation = held.shape[-1] ** -0.5
+            if isinstance(held, Tensor):
+                nn.init.normal_(held, std=deviation)
+            elif held.device.type != "meta":
+                _draw(held, deviation)
+
+    def projection(self, name: str) -> Tensor | QuantisedWeights:
+        """The weights of `gate_up_proj` or `down_proj` as they are held."""
+        if self.format is None:
+            held: Tensor = getattr(self, name)
+            return held
+        tensors = {
+            attribute: tensor
+            for attribute in SUFFIXES
+            if (tensor := getattr(self, buffer_name(self.format, name, attribute), None)) is not None
+        }
+        columns = self.shapes[name][2]
+        rounded_up = columns % self.format.values_per_element
+        return QuantisedWeights(format=self.format, **tensors, input_size=columns if rounded_up else None)
+
+    def hold(self, gate_up: QuantisedWeights, down: QuantisedWeights) -> None:
+        """Takes quantised weights in the place of what is held, as buffers that share their memory.
+
+        Raises:
+            ValueError: the formats differ, or weights do not fit their format or the config.
+        """
+        if gate_up.format != down.format:
+            raise ValueError(f"down: must be {gate_up.format} as gate_up, got {down.format}")
+        for name, weights in zip(PROJECTIONS, (gate_up, down), strict=True):
+            weights.format.check(weights, name=name)
+            if weights.shape != self.shapes[name]:
+                raise ValueError(
+                    f"{name}: must have shape {list(self.shapes[name])}, got {list(weights.shape)}"
+                )
+        for held in [*self._parameters, *self._buffers]:
+            delattr(self, held)
+        self.format = gate_up.format
+        for name, weights in zip(PROJECTIONS, (gate_up, down), strict=True):
+            for attribute, tensor in weights.tensors().items():
+                self.register_buffer(buffer_name(self.format, name, attribute), tensor)
+
+    @torch.no_grad()
+    def quantise(self, format: WeightFormat | str) -> None:
+        """Quantises the weights as they are, expert by expert, and holds them instead.
+
+        Raises:
+            ValueError: they are quantised already, or the format is unknown or does not fit the sizes.
+        """
+        if self.format is not None:
+            raise ValueError(f"format: the experts are quantised already, as {self.format}")
+        known = parse_format(format) if isinstance(format, str) else format
+        self.hold(*(known.quantise(getattr(self, name)) for name in PROJECTIONS))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Gemma4Experts:
+        # A model's dtype is not that of its quantised weights.
+        def keeping_dtype(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype is tensor.dtype else tensor.to(moved.device)
+
+        super()._apply(fn if self.format is None else keeping_dtype, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, hidden: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
         """Sums each token's K experts: `weight * down(act(gate(x)) * up(x))`.
@@ -78,8 +183,8 @@ class Gemma4Experts(nn.Module):
             return self._run_gathered(hidden, weights, ids)
         return fused_experts(
             hidden,
-            self.gate_up_proj,
-            self.down_proj,
+            self.projection("gate_up_proj"),
+            self.projection("down_proj"),
             weights,
             ids,
             activation=self.config.hidden_activation,
@@ -88,7 +193,7 @@ class Gemma4Experts(nn.Module):
 
     def _gathers(self, hidden: Tensor, ids: Tensor) -> bool:
         """Whether each slot gets a copy of its expert: few and small ones, of plain tensors on a CPU."""
-        is_plain = type(hidden) is Tensor and hidden.device.type == "cpu"
+        is_plain = self.format is None and type(hidden) is Tensor and hidden.device.type == "cpu"
         return is_plain and 0 < ids.numel() * self.gate_up_proj.stride(0) <= GATHERED_ELEMENTS
 
     def _run_gathered(self, hidden: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
@@ -105,4 +210,19 @@ class Gemma4Experts(nn.Module):
 
     def extra_repr(self) -> str:
         """The options that are no parameters."""
-        return f"backend={self.backend}"
+        return f"backend={self.backend}" + (f", format={self.format}" if self.format else "")
+
+
+def buffer_name(held: WeightFormat, projection: str, attribute: str) -> str:
+    """The name of a buffer, from the projection's and the attribute of `QuantisedWeights`."""
+    is_bare = attribute == "values" and held.values_per_element == 1
+    return projection if is_bare else projection + SUFFIXES[attribute]
+
+
+def _draw(weights: QuantisedWeights, deviation: float) -> None:
+    """Draws and quantises one expert after the other."""
+    for index in range(weights.shape[0]):
+        drawn = torch.randn((1, *weights.shape[1:]), device=weights.device) * deviation
+        target = weights.expert(index).tensors()
+        for name, tensor in weights.format.quantise(drawn).tensors().items():
+            target[name].copy_(tensor)

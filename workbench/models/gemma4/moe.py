@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_kernels.experts.backend import Backend
+from moe_kernels.formats import WeightFormat
 from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.norm import Gemma4RMSNorm
@@ -23,6 +24,7 @@ class Gemma4MoE(nn.Module):
         config: the model.
         routing: as in `Gemma4Router`.
         backend: as in `Gemma4Experts`.
+        format: of the experts' weights, as in `Gemma4Experts`.
         device: where the parameters live.
         dtype: of the parameters; None takes torch's default.
     """
@@ -33,13 +35,14 @@ class Gemma4MoE(nn.Module):
         *,
         routing: Routing = "fused",
         backend: Backend = "auto",
+        format: WeightFormat | str | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         size, eps = config.hidden_size, config.rms_norm_eps
         self.router = Gemma4Router(config, routing=routing, device=device, dtype=dtype)
-        self.experts = Gemma4Experts(config, backend=backend, device=device, dtype=dtype)
+        self.experts = Gemma4Experts(config, backend=backend, format=format, device=device, dtype=dtype)
         self.pre_feedforward_layernorm_2 = Gemma4RMSNorm(size, eps, device=device, dtype=dtype)
         self.post_feedforward_layernorm_2 = Gemma4RMSNorm(size, eps, device=device, dtype=dtype)
 

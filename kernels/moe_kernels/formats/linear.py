@@ -1,0 +1,27 @@
+"""A projection with quantised weights by plain torch operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moe_kernels.formats.tokens import dequantise_tokens, quantise_tokens
+from moe_kernels.formats.weights import QuantisedWeights
+
+
+def quantised_linear(tokens: Tensor, weights: QuantisedWeights) -> Tensor:
+    """`tokens @ weights.T` of one expert, in fp32 or fp64 throughout and rounded once.
+
+    Args:
+        tokens: [T, K]; quantised first where the format has quantised activations.
+        weights: [1, N, K].
+
+    Returns:
+        [T, N] in the dtype of `tokens`.
+    """
+    wide = torch.float64 if tokens.dtype is torch.float64 else torch.float32
+    group = weights.format.activation_group
+    # Zero means that the format leaves activations as they are.
+    taken = tokens.to(wide) if group == 0 else dequantise_tokens(*quantise_tokens(tokens, group), group, wide)
+    return functional.linear(taken, weights.format.dequantise(weights, wide)[0]).to(tokens.dtype)
