@@ -129,7 +129,7 @@ def capability_of(device: Device) -> int | None:
         return None
     if isinstance(device, torch.device) and device.type != "cuda":
         return None
-    major, minor = torch.cuda.get_devicecapability_of(device)
+    major, minor = torch.cuda.get_device_capability(device)
     return 10 * major + minor
 
 

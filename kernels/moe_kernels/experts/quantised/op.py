@@ -1,6 +1,6 @@
 """The operator behind `fused_experts` for quantised weights: opaque to torch.compile, without a gradient.
 
-A format travels by its name, and each projection as its tensors, since operators take nothing else.
+A format travels as a word and a number, and each projection as its tensors, since operators take nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from moe_kernels.activation import Activation
 from moe_kernels.experts.call import QuantisedCall
 from moe_kernels.experts.run import run_call
-from moe_kernels.formats import QuantisedWeights, parse_format
+from moe_kernels.formats import Fp8, Int4, Nvfp4, QuantisedWeights, WeightFormat
 from moe_kernels.formats.weights import TENSOR_NAMES
 
 _PROJECTIONS = ("gate_up", "down")
@@ -24,8 +24,8 @@ _TENSORS = ", ".join(
 )
 torch.library.define(
     "moe_kernels::fused_quantised_experts",
-    f"(Tensor hidden, {_TENSORS}, Tensor weights, Tensor ids, str[] formats, SymInt[] columns, str activation, "
-    "str backend, int[]? config) -> Tensor",
+    f"(Tensor hidden, {_TENSORS}, Tensor weights, Tensor ids, str[] formats, SymInt[] shared, SymInt[] columns, "
+    "str activation, str backend, int[]? config) -> Tensor",
 )
 _op: Any = torch.ops.moe_kernels.fused_quantised_experts.default
 
@@ -39,7 +39,8 @@ def run_quantised(call: QuantisedCall, backend: str, config: list[int] | None) -
         *tensors,
         call.weights,
         call.ids,
-        [each.format.name for each in projections],
+        [_word(each.format) for each in projections],
+        [_shared(each.format) for each in projections],
         [each.shape[2] for each in projections],
         str(call.activation),
         backend,
@@ -49,20 +50,37 @@ def run_quantised(call: QuantisedCall, backend: str, config: list[int] | None) -
 
 
 def _call(hidden: Tensor, arguments: tuple[Any, ...]) -> QuantisedCall:
-    *tensors, weights, ids, formats, columns, activation = arguments
+    *tensors, weights, ids, formats, shared, columns, activation = arguments
+    about = zip((0, len(TENSOR_NAMES)), formats, shared, columns, strict=True)
     gate_up, down = (
-        _projection(tensors[place : place + len(TENSOR_NAMES)], *about)
-        for place, about in zip((0, len(TENSOR_NAMES)), zip(formats, columns, strict=True), strict=True)
+        _projection(tensors[place : place + len(TENSOR_NAMES)], *described) for place, *described in about
     )
     return QuantisedCall(
         hidden=hidden, gate_up=gate_up, down=down, weights=weights, ids=ids, activation=Activation(activation)
     )
 
 
-def _projection(tensors: list[Tensor], name: str, columns: int) -> QuantisedWeights:
-    weight_format = parse_format(name)
-    rounded_up = columns % weight_format.values_per_element
+def _word(weight_format: WeightFormat) -> str:
+    return weight_format.scales if isinstance(weight_format, Fp8) else weight_format.dtype_word
+
+
+def _shared(weight_format: WeightFormat) -> int:
+    """The group size, 0 for none, or the rows of a block."""
+    if isinstance(weight_format, Int4):
+        return 0 if weight_format.group_size is None else weight_format.group_size
+    return weight_format.block_rows if isinstance(weight_format, Fp8) else 0
+
+
+def _format(word: str, shared: int, *, symmetric: bool) -> WeightFormat:
+    if word == Int4.dtype_word:
+        return Int4(shared or None, symmetric=symmetric)
+    return Nvfp4() if word == Nvfp4.dtype_word else Fp8(word, shared)  # type: ignore[arg-type]
+
+
+def _projection(tensors: list[Tensor], word: str, shared: int, columns: int) -> QuantisedWeights:
     held = dict(zip(TENSOR_NAMES, tensors, strict=True))
+    weight_format = _format(word, shared, symmetric=held["zero_points"] is None)
+    rounded_up = columns % weight_format.values_per_element
     return QuantisedWeights(format=weight_format, **held, input_size=columns if rounded_up else None)
 
 
