@@ -11,8 +11,9 @@ it takes them, so weights come from memory as in decode; tokens and routing are 
 `copy` is the share of the copy bandwidth measured here that the bytes which must move make: each expert in use read
 once, tokens read and written once. `roof` is the share of the roofline bound: the longer of those bytes at that
 bandwidth and the operations at the rate measured on a large dense product. `block` is router norm, projection, routing
-and experts, its share that of the experts' bytes alone. `memory` is the most that a call of `auto` held, as a multiple of one layer's weights as they are
-stored. With bf16 and other dtypes, a last table gives each one's time as a share of bf16's. Exit code 1 where an arm is wrong, 2 without a CUDA GPU.
+and experts, its share that of the experts' bytes alone. `memory` is the most that a call of `auto` held, as a multiple
+of one layer's weights as they are stored. With bf16 and other dtypes, a last table gives each one's time as a share of
+bf16's. Exit code 1 where an arm is wrong, 2 without a CUDA GPU.
 """
 
 from __future__ import annotations

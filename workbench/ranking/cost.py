@@ -233,7 +233,15 @@ class CostModel:
         return _norm((cycles * per_cycle, latency), constants["overlap_power"])
 
 
-_WORK = ("num_experts", "top_k", "hidden_size", "intermediate_size", "tokens", "element_bytes", "weight_bytes")
+_WORK = (
+    "num_experts",
+    "top_k",
+    "hidden_size",
+    "intermediate_size",
+    "tokens",
+    "element_bytes",
+    "weight_bytes",
+)
 _BOARD = (
     "sm_count", "clock_ghz", "l2_bytes", "shared_bytes_per_sm", "max_warps_per_sm", "max_blocks_per_sm",
     "bf16_flops_per_cycle", "dram_bytes_per_us", "l2_bytes_per_us", "segment_gddr", "tensor_memory", "mma",

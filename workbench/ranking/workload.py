@@ -54,7 +54,9 @@ class Workload:
 
     def __post_init__(self) -> None:
         if self.dtype not in (known := (*ELEMENT_BYTES, *PACKED_BYTES)):
-            raise InputError(f"cannot be ranked, got {self.dtype!r}; known are {', '.join(known)}", key="dtype")
+            raise InputError(
+                f"cannot be ranked, got {self.dtype!r}; known are {', '.join(known)}", key="dtype"
+            )
         for name in ("num_experts", "top_k", "hidden_size", "intermediate_size", "tokens"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(f"must be a positive integer, got {value!r}", key=name)

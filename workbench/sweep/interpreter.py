@@ -99,9 +99,7 @@ def _in_fp32(
         narrow = [is_bf16(operand) for operand in operands]
         if not any(narrow):
             return operation(builder, *operands)
-        wide = [
-            widen(operand) if bf16 else operand for operand, bf16 in zip(operands, narrow, strict=True)
-        ]
+        wide = [widen(operand) if bf16 else operand for operand, bf16 in zip(operands, narrow, strict=True)]
         if not rounds and operands[1].scalar == tl.float32:
             return wide[0]
         result = operation(builder, *wide)

@@ -306,11 +306,13 @@ def resolve_kernel(loaded: LoadedSpec) -> TunableKernel:
 def _seen(loaded: LoadedSpec, kernel: TunableKernel) -> TunableKernel:
     """The kernel as all problems of a sweep see it; they share a run, and so the source hash of what they run."""
     given = {name: values[0] for name, values in loaded.spec.problems.items()}
-    first = kernel.of(given)  # type: ignore[arg-type]
+    first = kernel.of(given)
     for index, dtype in enumerate(loaded.spec.problems.get("dtype", ())):
-        other = kernel.of({**given, "dtype": dtype})  # type: ignore[dict-item]
+        other = kernel.of({**given, "dtype": dtype})
         if (other.kernels, other.axes, other.parameters) != (first.kernels, first.axes, first.parameters):
-            what = f"{shown(dtype)} and {shown(given['dtype'])} run different code; give each a sweep of its own"
+            what = (
+                f"{shown(dtype)} and {shown(given['dtype'])} run different code; give each a sweep of its own"
+            )
             raise loaded.error(what, "problems", "dtype", index)
     return first
 

@@ -206,7 +206,9 @@ def _interpreter_problem(problem: Problem, config: Config) -> Problem:
 
 
 def _kernels_of(problem: Problem) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(each for kernel in (EXPERTS, EXPERTS_DECODE) for each in kernel.of(problem).kernels))
+    return tuple(
+        dict.fromkeys(each for kernel in (EXPERTS, EXPERTS_DECODE) for each in kernel.of(problem).kernels)
+    )
 
 
 def _reject(problem: Problem, config: Config) -> str | None:

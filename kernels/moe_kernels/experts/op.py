@@ -17,8 +17,8 @@ from moe_kernels.experts.backend import BACKEND_TUNABLES, Backend, check_backend
 from moe_kernels.experts.call import ExpertsCall, QuantisedCall, RoutedCall
 from moe_kernels.experts.checks import checked_call, checked_quantised_call
 from moe_kernels.experts.gradient import Gradients, experts_gradients
-from moe_kernels.experts.reference import reference_experts
 from moe_kernels.experts.quantised.op import run_quantised
+from moe_kernels.experts.reference import reference_experts
 from moe_kernels.experts.run import encode_config, run_call
 from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Config
@@ -42,8 +42,8 @@ def fused_experts(
     bf16 and fp16 tensors on CUDA run Triton kernels that accumulate in fp32 and apply the routed weight in fp32, and so
     do they on the CPU under TRITON_INTERPRET=1. The same input gives the same bits. fp32, other devices, tensor
     subclasses and torch.func's transforms run plain torch operations, at one host synchronisation a call; so does the
-    backward pass, which quantised weights do not have. An id out of range marks an expert that lives elsewhere and adds nothing; an id that comes twice in a
-    row adds twice. Strides are free.
+    backward pass, which quantised weights do not have. An id out of range marks an expert that lives elsewhere and adds
+    nothing; an id that comes twice in a row adds twice. Strides are free.
 
     Args:
         hidden: [T, H], bf16, fp16, fp32 or fp64, T >= 0.
@@ -66,9 +66,11 @@ def fused_experts(
     """
     parsed = Activation.parse(activation)
     check_backend(backend)
-    is_quantised = isinstance(gate_up, QuantisedWeights) or isinstance(down, QuantisedWeights)
-    checked = checked_quantised_call if is_quantised else checked_call
-    call = checked(hidden, gate_up, down, weights, ids, parsed)  # type: ignore[operator]
+    call: RoutedCall
+    if isinstance(gate_up, QuantisedWeights) or isinstance(down, QuantisedWeights):
+        call = checked_quantised_call(hidden, gate_up, down, weights, ids, parsed)
+    else:
+        call = checked_call(hidden, gate_up, down, weights, ids, parsed)
     encoded = None if config is None else encode_config(config, call, backend)
     if _is_plain(call):
         if backend in BACKEND_TUNABLES:

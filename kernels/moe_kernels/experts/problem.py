@@ -118,10 +118,10 @@ def rows_outputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
 def reference(inputs: Tensors, problem: Problem) -> dict[str, Tensor]:
     """The expected output in fp32: nothing in between is rounded to the inputs' dtype."""
     call = call_of(inputs, problem)
-    wide = {"hidden": call.hidden.float(), "weights": call.weights.float()}
-    if isinstance(call, ExpertsCall):
-        wide |= {"gate_up": call.gate_up.float(), "down": call.down.float()}
-    return {"out": reference_experts(replace(call, **wide))}
+    wide = replace(call, hidden=call.hidden.float(), weights=call.weights.float())
+    if isinstance(wide, ExpertsCall):
+        wide = replace(wide, gate_up=wide.gate_up.float(), down=wide.down.float())
+    return {"out": reference_experts(wide)}
 
 
 def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
@@ -131,7 +131,9 @@ def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     standard deviations are to be expected among millions; a block left out disturbs it by a hundred units and more.
     """
     out, wanted = actual["out"].float(), expected["out"].float()
-    unit = torch.finfo(activation_dtype(problem)).eps * (EIGHT_BIT_UNITS if _quantises_activations(problem) else 1)
+    unit = torch.finfo(activation_dtype(problem)).eps * (
+        EIGHT_BIT_UNITS if _quantises_activations(problem) else 1
+    )
     spread = wanted.square().mean().sqrt()
     error = (out - wanted).abs()
     wrong = ~(error <= unit * (8 * spread + 2 * wanted.abs()))
@@ -177,9 +179,7 @@ def why_no_problem(problem: Problem) -> str | None:
     return quantised_problem.why_no_format(problem)
 
 
-def why_no_block(
-    problem: Problem, config: Config, limits: Mapping[str, tuple[int, int]]
-) -> str | None:
+def why_no_block(problem: Problem, config: Config, limits: Mapping[str, tuple[int, int]]) -> str | None:
     """Says which parameter is no power of two within its limits, or too small for the dtype, or None."""
     for name, (least, most) in limits.items():
         value = int(config[name])

@@ -57,7 +57,9 @@ def assert_quantised_mix(out, tensors, activation="gelu_tanh"):
     expected = mix(dequantised(tensors), activation, run_quantised)
     error = np.abs(as_float64(out) - expected)
     spread = math.sqrt((expected**2).mean()) if expected.size else 0.0
-    assert (error <= 0.25 * spread + 0.02 * np.abs(expected)).all(), f"off by {error.max():.3g} of {spread:.3g}"
+    assert (error <= 0.25 * spread + 0.02 * np.abs(expected)).all(), (
+        f"off by {error.max():.3g} of {spread:.3g}"
+    )
     # Not all are: most are as close as rounding leaves them.
     assert expected.size == 0 or np.median(error) <= 0.03 * spread
 

@@ -116,7 +116,9 @@ def test_wide_activations_go_by_torch(device, dtype):
     out = fused_experts(*tensors)
     assert out.dtype is dtype
     assert_quantised_mix(out, tensors)
-    with pytest.raises(ValueError, match="backend: grouped takes bf16 or fp16 beside weights in int4_w4a16, got"):
+    with pytest.raises(
+        ValueError, match="backend: grouped takes bf16 or fp16 beside weights in int4_w4a16, got"
+    ):
         fused_experts(*tensors, backend="grouped")
 
 

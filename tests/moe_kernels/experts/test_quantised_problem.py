@@ -95,7 +95,9 @@ def test_blocks_of_depth_are_as_large_as_instructions_take():
 
 
 @pytest.mark.parametrize(("capability", "is_pruned"), [(90, True), (89, True), (100, False), (120, False)])
-def test_the_scaled_product_is_pruned_with_a_reason_where_gpus_do_not_convert(capability, is_pruned, monkeypatch):
+def test_the_scaled_product_is_pruned_with_a_reason_where_gpus_do_not_convert(
+    capability, is_pruned, monkeypatch
+):
     monkeypatch.setattr("moe_kernels.experts.quantised.code._triton_version", lambda: (3, 9))
     reason = EXPERTS.reject_on(problem("nvfp4"), {"dot_scaled": 1}, capability)
     assert (reason is not None) == is_pruned
@@ -143,7 +145,7 @@ def test_formats_of_one_kind_may_differ_in_groups_but_not_in_kind():
     call = named((hidden, coarse, fine, weights, ids))
     assert call.problem["group_size"] == 16
     assert fused_experts(hidden, coarse, fine, weights, ids).shape == (2, 64)
-    with pytest.raises(ValueError, match="^down: must be int4-g64 as gate_up"):
+    with pytest.raises(ValueError, match=r"^down: must be int4-g64 as gate_up"):
         fused_experts(hidden, coarse, parse_format("nvfp4").quantise(down), weights, ids)
 
 

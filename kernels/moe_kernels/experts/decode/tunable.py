@@ -12,7 +12,7 @@ from torch import Tensor
 from moe_kernels.experts import problem as experts_problem
 from moe_kernels.experts.call import RoutedCall
 from moe_kernels.experts.decode.kernel import expert_matmul_kernel, token_down_kernel
-from moe_kernels.experts.decode.quantised_kernel import quantised_expert_kernel, quantised_token_kernel
+from moe_kernels.experts.decode.quantised.kernel import quantised_expert_kernel, quantised_token_kernel
 from moe_kernels.experts.kernel import sum_kernel
 from moe_kernels.experts.launches import (
     Rows,

@@ -14,7 +14,7 @@ from moe_kernels.experts.align import Aligned, align_launch, empty_aligned, most
 from moe_kernels.experts.align.kernel import align_kernel
 from moe_kernels.experts.call import RoutedCall
 from moe_kernels.experts.grouped.kernel import activation_kernel, grouped_matmul_kernel
-from moe_kernels.experts.grouped.quantised_kernel import quantised_grouped_kernel
+from moe_kernels.experts.grouped.quantised.kernel import quantised_grouped_kernel
 from moe_kernels.experts.kernel import sum_kernel
 from moe_kernels.experts.launches import (
     Rows,

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moe_kernels.experts.quantised.fp8 import fp8_block, fp8_product, fp8_row_factors
-from moe_kernels.experts.quantised.int4 import int4_block, int4_product, int4_row_factors
-from moe_kernels.experts.quantised.nvfp4 import (
+from moe_kernels.experts.quantised.fp8.kernel import fp8_block, fp8_product, fp8_row_factors
+from moe_kernels.experts.quantised.int4.kernel import int4_block, int4_product, int4_row_factors
+from moe_kernels.experts.quantised.nvfp4.kernel import (
     nvfp4_block,
     nvfp4_product,
     nvfp4_row_factors,
@@ -50,9 +50,7 @@ class FormatCode:
 
 FORMAT_CODE: Mapping[str, FormatCode] = MappingProxyType(
     {
-        "int4_w4a16": FormatCode(
-            product=int4_product, load_block=int4_block, row_factors=int4_row_factors
-        ),
+        "int4_w4a16": FormatCode(product=int4_product, load_block=int4_block, row_factors=int4_row_factors),
         "fp8_w8a8": FormatCode(product=fp8_product, load_block=fp8_block, row_factors=fp8_row_factors),
         "nvfp4": FormatCode(
             product=nvfp4_product,
@@ -75,8 +73,8 @@ def layout_of(weights: QuantisedWeights) -> tuple[int, int, int]:
 
     The first is the depth of a group with int4, and the rows of a block with fp8.
     """
-    rows = (_words(weights).stride(1), weights.scales.stride(1))
-    return (_shared(weights.format), *(_power_of_two_in(stride) for stride in rows))
+    values, scales = _words(weights).stride(1), weights.scales.stride(1)
+    return _shared(weights.format), _power_of_two_in(values), _power_of_two_in(scales)
 
 
 def _shared(weight_format: WeightFormat) -> int:

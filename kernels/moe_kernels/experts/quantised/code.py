@@ -8,7 +8,7 @@ from typing import Any
 import triton
 
 from moe_kernels.experts.quantised.arguments import FORMAT_CODE
-from moe_kernels.experts.quantised.rows_kernel import quantise_groups_kernel, quantise_rows_kernel
+from moe_kernels.experts.quantised.rows.kernel import quantise_groups_kernel, quantise_rows_kernel
 from moe_kernels.formats import Fp8, Nvfp4
 from moe_kernels.tunable import Config, Parameter, Problem
 

@@ -82,7 +82,7 @@ def rows_outputs(
     weight_format: WeightFormat, sizes: tuple[tuple[int, int], tuple[int, int]], device: torch.device
 ) -> dict[str, Tensor]:
     """Room for quantised activations of both products, by names that `rows_of` reads."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, size in zip(_ROWS, sizes, strict=True):
         if (rows := QuantisedRows.empty(weight_format, *size, device)) is not None:
             found |= {f"{name}_codes": rows.values, f"{name}_scales": rows.scales}
@@ -92,7 +92,9 @@ def rows_outputs(
 def rows_of(outputs: Tensors) -> tuple[QuantisedRows | None, QuantisedRows | None]:
     """What `rows_outputs` made: rows of hidden states, and of the activation's results."""
     hidden, inner = (
-        QuantisedRows(outputs[f"{name}_codes"], outputs[f"{name}_scales"]) if f"{name}_codes" in outputs else None
+        QuantisedRows(outputs[f"{name}_codes"], outputs[f"{name}_scales"])
+        if f"{name}_codes" in outputs
+        else None
         for name in _ROWS
     )
     return hidden, inner

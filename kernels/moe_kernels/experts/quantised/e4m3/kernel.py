@@ -22,7 +22,7 @@ def decode_e4m3(codes):
 def encode_e4m3(numbers):
     """fp32 of at most 448 to uint8, to nearest even."""
     if cuda_capability_geq(8, 9):
-        return numbers.to(tl.float8e4nv).to(tl.uint8, bitcast=True)
+        codes = numbers.to(tl.float8e4nv).to(tl.uint8, bitcast=True)
     else:
         bits = numbers.to(tl.int32, bitcast=True)
         magnitude = bits & 0x7FFFFFFF
@@ -32,8 +32,9 @@ def encode_e4m3(numbers):
         ROUNDER: tl.constexpr = 1.5 * 2.0**14
         steps = magnitude.to(tl.float32, bitcast=True) + ROUNDER - ROUNDER
         subnormal = (steps * 512.0).to(tl.int32)
-        code = tl.where(magnitude < (127 - 6) << 23, subnormal, normal)
-        return (code | bits >> 24 & 0x80).to(tl.uint8)
+        unsigned = tl.where(magnitude < (127 - 6) << 23, subnormal, normal)
+        codes = (unsigned | bits >> 24 & 0x80).to(tl.uint8)
+    return codes
 
 
 @triton.jit
@@ -43,6 +44,7 @@ def dot_e4m3(a, b, total):
         # Hopper's FP8 sums keep 14 bits; they are moved to fp32 as often as each 128 of the depth.
         EXACT: tl.constexpr = min(128, a.shape[1])
         left, right = a.to(tl.float8e4nv, bitcast=True), b.to(tl.float8e4nv, bitcast=True)
-        return tl.dot(left, right, total, max_num_imprecise_acc=EXACT)
+        summed = tl.dot(left, right, total, max_num_imprecise_acc=EXACT)
     else:
-        return tl.dot(decode_e4m3(a), decode_e4m3(b), total)
+        summed = tl.dot(decode_e4m3(a), decode_e4m3(b), total)
+    return summed

@@ -5,15 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_kernels.experts.quantised.e4m3 import decode_e4m3, dot_e4m3
-from moe_kernels.experts.quantised.words import row_offsets
+from moe_kernels.experts.quantised.e4m3.kernel import decode_e4m3, dot_e4m3
+from moe_kernels.experts.quantised.kernel import row_offsets
 
 # The depth of a block of weights, and the values of a token, that share a scale where scales are of blocks.
 BLOCK_DEPTH = tl.constexpr(128)
 
 
 @triton.jit
-def _load_codes(values, rows, expert, start, K, ALIGNED: tl.constexpr, BLOCK_K: tl.constexpr, EVEN_K: tl.constexpr):
+def _load_codes(
+    values, rows, expert, start, K, ALIGNED: tl.constexpr, BLOCK_K: tl.constexpr, EVEN_K: tl.constexpr
+):
     values_ptr, stride_e, stride_n, stride_k = values
     depth = start + tl.arange(0, BLOCK_K)
     ptrs = values_ptr + expert * stride_e + row_offsets(rows, stride_n, ALIGNED)[:, None]
@@ -36,7 +38,7 @@ def fp8_block(
     expert,
     start,
     K,
-    DTYPE: tl.constexpr,
+    dtype: tl.constexpr,
     LAYOUT: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -50,7 +52,7 @@ def fp8_block(
         expert: its number; rows and it int64.
         start: a multiple of BLOCK_K.
         K: the depth.
-        DTYPE: not used.
+        dtype: not used.
         LAYOUT: rows of a block of scales, 0 where there are no blocks; what divides the stride of rows.
         BLOCK_N: rows.
         BLOCK_K: depth, a divisor of 128 where scales are of blocks.
@@ -59,20 +61,20 @@ def fp8_block(
     values, scales, _, _ = weights
     codes = _load_codes(values, rows, expert, start, K, LAYOUT[1], BLOCK_K, EVEN_K)
     block = decode_e4m3(codes).to(tl.float32)
-    if LAYOUT[0] == 0:
-        return block
-    else:
-        return block * _block_scales(scales, rows, expert, start, LAYOUT[0])[:, None]
+    if LAYOUT[0] != 0:
+        block *= _block_scales(scales, rows, expert, start, LAYOUT[0])[:, None]
+    return block
 
 
 @triton.jit
-def fp8_row_factors(weights, rows, expert, DTYPE: tl.constexpr, LAYOUT: tl.constexpr):
+def fp8_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: the scales of rows that have one each, or all the same."""
     if LAYOUT[0] == 0:
         _, (scales_ptr, stride_e, stride_n, _), _, _ = weights
-        return tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
+        factors = tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
     else:
-        return tl.full(rows.shape, 1.0, tl.float32)
+        factors = tl.full(rows.shape, 1.0, tl.float32)
+    return factors
 
 
 @triton.jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_kernels.experts.quantised.e4m3 import E4M3_MAX, encode_e4m3
+from moe_kernels.experts.quantised.e4m3.kernel import E4M3_MAX, encode_e4m3
 
 # Keeps the scale of zeros a number.
 SMALLEST_MAGNITUDE = tl.constexpr(1e-10)

@@ -8,32 +8,38 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_kernels.experts.quantised.product import dequantised_product
-from moe_kernels.experts.quantised.words import load_words, row_offsets, spread, unpack
+from moe_kernels.experts.quantised.kernel import (
+    dequantised_product,
+    load_words,
+    row_offsets,
+    spread,
+    unpack,
+)
 
 # Added to symmetric codes where they are stored.
 SYMMETRIC_ZERO = tl.constexpr(8)
 
 
 @triton.jit
-def _bits(packed, DTYPE: tl.constexpr):
+def _bits(packed, dtype: tl.constexpr):
     """The codes as the last bits of the mantissas of two floats, which are then the code and 1024 or 128 more."""
-    ONES: tl.constexpr = 0x64006400 if DTYPE == tl.float16 else 0x43004300
+    ONES: tl.constexpr = 0x64006400 if dtype == tl.float16 else 0x43004300
     return packed & 0x000F000F | ONES
 
 
 @triton.jit
 def _weights(floats, scales, zeros):
     """`(code - zero) * scale`; the difference is exact."""
-    DTYPE: tl.constexpr = floats.dtype
-    LARGE: tl.constexpr = 1024 if DTYPE == tl.float16 else 128
-    centred = floats - (zeros + LARGE).to(tl.float32).to(DTYPE)
+    dtype: tl.constexpr = floats.dtype
+    LARGE: tl.constexpr = 1024 if dtype == tl.float16 else 128
+    centred = floats - (zeros + LARGE).to(tl.float32).to(dtype)
     if scales is None:
-        return centred
-    elif scales.dtype == DTYPE:
-        return centred * scales
+        weights = centred
+    elif scales.dtype == dtype:
+        weights = centred * scales
     else:
-        return (centred.to(tl.float32) * scales.to(tl.float32)).to(DTYPE)
+        weights = (centred.to(tl.float32) * scales.to(tl.float32)).to(dtype)
+    return weights
 
 
 @triton.jit
@@ -51,7 +57,7 @@ def int4_block(
     expert,
     start,
     K,
-    DTYPE: tl.constexpr,
+    dtype: tl.constexpr,
     LAYOUT: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -66,7 +72,7 @@ def int4_block(
         expert: its number; rows and it int64.
         start: a multiple of BLOCK_K.
         K: the depth.
-        DTYPE: of the result, bf16 or fp16.
+        dtype: of the result, bf16 or fp16.
         LAYOUT: the depth that shares a scale, a multiple of 8, or 0 for all of it; what divides the strides of rows.
         BLOCK_N: rows.
         BLOCK_K: depth, a multiple of 8.
@@ -86,22 +92,24 @@ def int4_block(
     else:
         zero = spread(_zero_points(zeros, rows, expert, groups, mask), BLOCK_K // 8)
     if GROUP == 0:
-        return unpack(packed, None, zero, _bits, _weights, DTYPE)
+        block = unpack(packed, None, zero, _bits, _weights, dtype)
     else:
         scales_ptr, scale_e, scale_n, scale_g = scales
         ptrs = scales_ptr + expert * scale_e + row_offsets(rows, scale_n, LAYOUT[2])[:, None]
         scale = tl.load(ptrs + groups[None, :] * scale_g, mask=mask)
-        return unpack(packed, spread(scale, BLOCK_K // 8), zero, _bits, _weights, DTYPE)
+        block = unpack(packed, spread(scale, BLOCK_K // 8), zero, _bits, _weights, dtype)
+    return block
 
 
 @triton.jit
-def int4_row_factors(weights, rows, expert, DTYPE: tl.constexpr, LAYOUT: tl.constexpr):
+def int4_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: the scales of rows that have one each."""
     if LAYOUT[0] == 0:
         _, (scales_ptr, stride_e, stride_n, _), _, _ = weights
-        return tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
+        factors = tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
     else:
-        return tl.full(rows.shape, 1.0, tl.float32)
+        factors = tl.full(rows.shape, 1.0, tl.float32)
+    return factors
 
 
 @triton.jit

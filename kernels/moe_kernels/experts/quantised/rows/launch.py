@@ -8,7 +8,7 @@ import torch
 import triton
 from torch import Tensor
 
-from moe_kernels.experts.quantised.rows_kernel import quantise_groups_kernel, quantise_rows_kernel
+from moe_kernels.experts.quantised.rows.kernel import quantise_groups_kernel, quantise_rows_kernel
 from moe_kernels.formats import WeightFormat
 from moe_kernels.tunable import KernelLaunch
 

@@ -7,7 +7,7 @@ import triton.language as tl
 
 from moe_kernels.experts.decode.kernel import _find_expert, _find_slots
 from moe_kernels.experts.kernel import activate_tile, weight_rows
-from moe_kernels.experts.quantised.e4m3 import decode_e4m3
+from moe_kernels.experts.quantised.e4m3.kernel import decode_e4m3
 
 
 @triton.jit(do_not_specialize=["num_slots"])
@@ -86,12 +86,13 @@ def _load_activations(inner_ptr, a_scales, slot, K, at, SCALE_DEPTH: tl.constexp
     """[BLOCK_K] of a slot's activations in fp32, 0 beyond K."""
     mask = at < K
     if a_scales is None:
-        return tl.load(inner_ptr + slot * K + at, mask=mask, other=0.0).to(tl.float32)
+        activations = tl.load(inner_ptr + slot * K + at, mask=mask, other=0.0).to(tl.float32)
     else:
         scales_ptr, stride_m, stride_k = a_scales
         codes = tl.load(inner_ptr + slot * K + at, mask=mask, other=0)
         scales = tl.load(scales_ptr + slot * stride_m + at // SCALE_DEPTH * stride_k, mask=mask, other=0.0)
-        return decode_e4m3(codes).to(tl.float32) * scales
+        activations = decode_e4m3(codes).to(tl.float32) * scales
+    return activations
 
 
 @triton.jit
@@ -119,7 +120,7 @@ def quantised_token_kernel(
 
     The factors of rows multiply once an expert; the depth is reduced once, at the end.
     """
-    DTYPE: tl.constexpr = out_ptr.dtype.element_ty
+    dtype: tl.constexpr = out_ptr.dtype.element_ty
     num_column_blocks = tl.cdiv(N, BLOCK_N)
     token = (tl.program_id(0) // num_column_blocks).to(tl.int64)
     columns = tl.program_id(0) % num_column_blocks * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -133,10 +134,10 @@ def quantised_token_kernel(
             part = tl.zeros((BLOCK_N, BLOCK_K), dtype=tl.float32)
             for start in tl.range(0, K, BLOCK_K, num_stages=NUM_STAGES):
                 a = _load_activations(inner_ptr, a_scales, slot, K, start + depth, SCALE_DEPTH)
-                b = LOAD_BLOCK(weights, rows, expert, start, K, DTYPE, LAYOUT, BLOCK_N, BLOCK_K, EVEN_K)
+                b = LOAD_BLOCK(weights, rows, expert, start, K, dtype, LAYOUT, BLOCK_N, BLOCK_K, EVEN_K)
                 part += a[None, :] * b.to(tl.float32)
             weight = tl.load(weights_ptr + slot).to(tl.float32)
-            factors = ROW_FACTORS(weights, rows, expert, DTYPE, LAYOUT) * weight
+            factors = ROW_FACTORS(weights, rows, expert, dtype, LAYOUT) * weight
             total += part * factors[:, None]
     sums = tl.sum(total, axis=1)
     tl.store(out_ptr + token * N + columns, sums.to(out_ptr.dtype.element_ty), mask=columns < N)

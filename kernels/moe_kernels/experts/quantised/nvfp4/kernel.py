@@ -9,9 +9,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from moe_kernels.experts.quantised.e4m3 import decode_e4m3
-from moe_kernels.experts.quantised.product import dequantised_product
-from moe_kernels.experts.quantised.words import load_words, row_offsets, spread, unpack
+from moe_kernels.experts.quantised.e4m3.kernel import decode_e4m3
+from moe_kernels.experts.quantised.kernel import (
+    dequantised_product,
+    load_words,
+    row_offsets,
+    spread,
+    unpack,
+)
 
 # Values that share a scale.
 GROUP = tl.constexpr(16)
@@ -22,9 +27,9 @@ BF16_LACK = tl.constexpr(2.0**8)
 
 
 @triton.jit
-def _bits(packed, DTYPE: tl.constexpr):
-    """The codes as sign, last bits of the exponent and first of the mantissa of two floats, 2**-14 or 2**-126 of them."""
-    SHIFT: tl.constexpr = 9 if DTYPE == tl.float16 else 6
+def _bits(packed, dtype: tl.constexpr):
+    """The codes as sign, end of exponent and start of mantissa of two floats, 2**-14 or 2**-126 of the values."""
+    SHIFT: tl.constexpr = 9 if dtype == tl.float16 else 6
     return packed << 12 & -0x7FFF8000 | packed << SHIFT & (0x00070007 << SHIFT)
 
 
@@ -34,7 +39,9 @@ def _weights(floats, scales, zeros):
 
 
 @triton.jit
-def _load_scales(scales, rows, expert, start, K, ALIGNED: tl.constexpr, FEW: tl.constexpr, EVEN_K: tl.constexpr):
+def _load_scales(
+    scales, rows, expert, start, K, ALIGNED: tl.constexpr, FEW: tl.constexpr, EVEN_K: tl.constexpr
+):
     """[BLOCK_N, FEW] e4m3 as uint8."""
     scales_ptr, stride_e, stride_n, stride_g = scales
     groups = start // GROUP + tl.arange(0, FEW)
@@ -50,7 +57,7 @@ def nvfp4_block(
     expert,
     start,
     K,
-    DTYPE: tl.constexpr,
+    dtype: tl.constexpr,
     LAYOUT: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -65,7 +72,7 @@ def nvfp4_block(
         expert: its number; rows and it int64.
         start: a multiple of BLOCK_K.
         K: the depth.
-        DTYPE: of the result, bf16 or fp16.
+        dtype: of the result, bf16 or fp16.
         LAYOUT: 0; what divides the strides of rows.
         BLOCK_N: rows.
         BLOCK_K: depth, a multiple of 16.
@@ -74,15 +81,15 @@ def nvfp4_block(
     values, scales, _, _ = weights
     packed = load_words(values, rows, expert, start, K, LAYOUT[1], BLOCK_K // 8, EVEN_K)
     scale = decode_e4m3(_load_scales(scales, rows, expert, start, K, LAYOUT[2], BLOCK_K // GROUP, EVEN_K))
-    if DTYPE == tl.bfloat16:
-        scale = (scale.to(tl.float32) * BF16_SCALED).to(DTYPE)
-    return unpack(packed, spread(scale, BLOCK_K // 8), None, _bits, _weights, DTYPE)
+    if dtype == tl.bfloat16:
+        scale = (scale.to(tl.float32) * BF16_SCALED).to(dtype)
+    return unpack(packed, spread(scale, BLOCK_K // 8), None, _bits, _weights, dtype)
 
 
 @triton.jit
-def nvfp4_row_factors(weights, rows, expert, DTYPE: tl.constexpr, LAYOUT: tl.constexpr):
+def nvfp4_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: one over the global scales, and the powers of two that blocks lack."""
-    LACKING: tl.constexpr = FP16_LACK if DTYPE == tl.float16 else BF16_LACK
+    LACKING: tl.constexpr = FP16_LACK if dtype == tl.float16 else BF16_LACK
     _, _, _, (scales_ptr, stride_e, stride_n, _) = weights
     return 1 / tl.load(scales_ptr + expert * stride_e + rows * stride_n) * LACKING
 
@@ -143,7 +150,7 @@ def nvfp4_scaled_product(
     The tensor cores that multiply e2m1 themselves take no 16-bit operand beside it, and quantised activations would be
     another format, W4A4.
     """
-    (values_ptr, stride_e, stride_n, stride_k), scales, _, (global_ptr, global_e, global_n, _) = weights
+    (values_ptr, stride_e, stride_n, _), scales, _, (global_ptr, global_e, global_n, _) = weights
     A_FORMAT: tl.constexpr = "fp16" if a_row_ptrs.dtype.element_ty == tl.float16 else "bf16"
     depth, pairs = tl.arange(0, BLOCK_K), tl.arange(0, BLOCK_K // 2)
     a_ptrs = a_row_ptrs[:, None] + depth[None, :] * stride_ak
