@@ -310,9 +310,7 @@ def _seen(loaded: LoadedSpec, kernel: TunableKernel) -> TunableKernel:
     for index, dtype in enumerate(loaded.spec.problems.get("dtype", ())):
         other = kernel.of({**given, "dtype": dtype})
         if (other.kernels, other.axes, other.parameters) != (first.kernels, first.axes, first.parameters):
-            what = (
-                f"{shown(dtype)} and {shown(given['dtype'])} run different code; give each a sweep of its own"
-            )
+            what = f"{dtype!r} and {given['dtype']!r} run different code; give each a sweep of its own"
             raise loaded.error(what, "problems", "dtype", index)
     return first
 
