@@ -56,8 +56,16 @@ def test_a_parameter_of_one_dtype_is_in_its_configs_alone(tmp_path):
     [
         ("dtype: nvfp4, group_size: 16", "fuse_activation: 0", "unknown axis"),
         ("dtype: fp8_w8a8", "dot_scaled: [0, 1]", "unknown parameter"),
-        ("dtype: int8_w8a8", "fuse_activation: 0", "must be one of bf16, fp16, fp32, int4_w4a16, fp8_w8a8, nvfp4"),
-        ("dtype: [bf16, nvfp4]", "fuse_activation: 0", "'nvfp4' and 'bf16' run different code; give each a sweep"),
+        (
+            "dtype: int8_w8a8",
+            "fuse_activation: 0",
+            "must be one of bf16, fp16, fp32, int4_w4a16, fp8_w8a8, nvfp4",
+        ),
+        (
+            "dtype: [bf16, nvfp4]",
+            "fuse_activation: 0",
+            "'nvfp4' and 'bf16' run different code; give each a sweep",
+        ),
     ],
 )
 def test_what_a_dtype_does_not_have_is_refused_with_a_reason(tmp_path, dtype, space, says):
@@ -68,6 +76,8 @@ def test_what_a_dtype_does_not_have_is_refused_with_a_reason(tmp_path, dtype, sp
 
 def test_other_kernels_have_no_quantised_dtypes(tmp_path):
     path = tmp_path / "routing.yaml"
-    path.write_text("name: r\nkernel: routing\nproblems: {num_experts: 8, top_k: 2, tokens: 1, dtype: nvfp4}\n")
+    path.write_text(
+        "name: r\nkernel: routing\nproblems: {num_experts: 8, top_k: 2, tokens: 1, dtype: nvfp4}\n"
+    )
     with pytest.raises(InputError, match="must be one of bf16, fp16, fp32"):
         resolve_kernel(load_spec(path))

@@ -45,7 +45,7 @@ def compiled(workers):
 
 def products(resources):
     """The launches on tensor cores."""
-    return [each for each in resources if each.instructions["matrix"]]
+    return [each for each in resources if each.instructions.get("matrix")]
 
 
 @pytest.mark.slow

@@ -63,8 +63,12 @@ FORMAT_CODE: Mapping[str, FormatCode] = MappingProxyType(
 
 
 def weight_argument(weights: QuantisedWeights) -> tuple[tuple[Any, ...] | None, ...]:
-    """Values, scales, zero points and global scales as the kernels take them, each with its three strides."""
-    tensors = (_words(weights), weights.scales, weights.zero_points, weights.global_scales)
+    """Values, scales, and zero points or global scales, as the kernels take them, each with its three strides.
+
+    No format has both of the last; None only comes last, since Triton 3.6 loses what comes after it in a tuple.
+    """
+    third = weights.global_scales if weights.zero_points is None else weights.zero_points
+    tensors = (_words(weights), weights.scales, third)
     return tuple(None if tensor is None else (_as_bytes(tensor), *_strides(tensor)) for tensor in tensors)
 
 

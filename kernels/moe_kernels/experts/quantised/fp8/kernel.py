@@ -58,7 +58,7 @@ def fp8_block(
         BLOCK_K: depth, a divisor of 128 where scales are of blocks.
         EVEN_K: whether BLOCK_K divides K.
     """
-    values, scales, _, _ = weights
+    values, scales, _ = weights
     codes = _load_codes(values, rows, expert, start, K, LAYOUT[1], BLOCK_K, EVEN_K)
     block = decode_e4m3(codes).to(tl.float32)
     if LAYOUT[0] != 0:
@@ -70,7 +70,7 @@ def fp8_block(
 def fp8_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: the scales of rows that have one each, or all the same."""
     if LAYOUT[0] == 0:
-        _, (scales_ptr, stride_e, stride_n, _), _, _ = weights
+        scales_ptr, stride_e, stride_n, _ = weights[1]
         factors = tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
     else:
         factors = tl.full(rows.shape, 1.0, tl.float32)
@@ -110,7 +110,7 @@ def fp8_product(
         BLOCK_K: depth.
         EVEN_K: whether BLOCK_K divides K.
     """
-    values, scales, _, _ = weights
+    values, scales, _ = weights
     scale_ptrs, stride_scale = a_scales
     depth = tl.arange(0, BLOCK_K)
     a_ptrs = a_row_ptrs[:, None] + depth[None, :] * stride_ak

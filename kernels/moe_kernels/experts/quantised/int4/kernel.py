@@ -78,7 +78,7 @@ def int4_block(
         BLOCK_K: depth, a multiple of 8.
         EVEN_K: whether BLOCK_K divides K.
     """
-    values, scales, zeros, _ = weights
+    values, scales, zeros = weights
     GROUP: tl.constexpr = LAYOUT[0]
     packed = load_words(values, rows, expert, start, K, LAYOUT[1], BLOCK_K // 8, EVEN_K)
     # What shares a scale whatever the start: the whole block, a group, or, where groups straddle blocks, a word.
@@ -105,7 +105,7 @@ def int4_block(
 def int4_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: the scales of rows that have one each."""
     if LAYOUT[0] == 0:
-        _, (scales_ptr, stride_e, stride_n, _), _, _ = weights
+        scales_ptr, stride_e, stride_n, _ = weights[1]
         factors = tl.load(scales_ptr + expert * stride_e + rows * stride_n).to(tl.float32)
     else:
         factors = tl.full(rows.shape, 1.0, tl.float32)

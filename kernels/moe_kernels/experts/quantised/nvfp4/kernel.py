@@ -66,7 +66,7 @@ def nvfp4_block(
     """[BLOCK_N, BLOCK_K] of an expert's weights from depth `start` on, but for `nvfp4_row_factors`.
 
     Args:
-        weights: values as int32 [E, N, K/8], scales as uint8 [E, N, K/16], None, and global scales fp32 [E, 1 or N, 1],
+        weights: values as int32 [E, N, K/8], scales as uint8 [E, N, K/16], and global scales fp32 [E, 1 or N, 1],
             each with its strides.
         rows: [BLOCK_N].
         expert: its number; rows and it int64.
@@ -78,7 +78,7 @@ def nvfp4_block(
         BLOCK_K: depth, a multiple of 16.
         EVEN_K: whether BLOCK_K divides K.
     """
-    values, scales, _, _ = weights
+    values, scales, _ = weights
     packed = load_words(values, rows, expert, start, K, LAYOUT[1], BLOCK_K // 8, EVEN_K)
     scale = decode_e4m3(_load_scales(scales, rows, expert, start, K, LAYOUT[2], BLOCK_K // GROUP, EVEN_K))
     if dtype == tl.bfloat16:
@@ -90,7 +90,7 @@ def nvfp4_block(
 def nvfp4_row_factors(weights, rows, expert, dtype: tl.constexpr, LAYOUT: tl.constexpr):
     """[BLOCK_N] fp32: one over the global scales, and the powers of two that blocks lack."""
     LACKING: tl.constexpr = FP16_LACK if dtype == tl.float16 else BF16_LACK
-    _, _, _, (scales_ptr, stride_e, stride_n, _) = weights
+    scales_ptr, stride_e, stride_n, _ = weights[2]
     return 1 / tl.load(scales_ptr + expert * stride_e + rows * stride_n) * LACKING
 
 
@@ -150,7 +150,9 @@ def nvfp4_scaled_product(
     The tensor cores that multiply e2m1 themselves take no 16-bit operand beside it, and quantised activations would be
     another format, W4A4.
     """
-    (values_ptr, stride_e, stride_n, _), scales, _, (global_ptr, global_e, global_n, _) = weights
+    values_ptr, stride_e, stride_n, _ = weights[0]
+    global_ptr, global_e, global_n, _ = weights[2]
+    scales = weights[1]
     A_FORMAT: tl.constexpr = "fp16" if a_row_ptrs.dtype.element_ty == tl.float16 else "bf16"
     depth, pairs = tl.arange(0, BLOCK_K), tl.arange(0, BLOCK_K // 2)
     a_ptrs = a_row_ptrs[:, None] + depth[None, :] * stride_ak
