@@ -56,3 +56,8 @@ class GateError(WorkbenchError):
     """A gate failed."""
 
     exit_code = 1
+
+
+def printable(text: str) -> str:
+    """Text from anywhere as a terminal may show it: lines stay, escape sequences and undecodable bytes are spelled."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)

@@ -18,9 +18,14 @@ def shipped_workloads() -> Mapping[str, Path]:
     return _by_name("workloads")
 
 
-def shipped_page(name: str) -> Path:
-    """The template of a page."""
-    return _folder("dashboards") / f"{name}.html"
+def shipped_dashboards() -> Mapping[str, Path]:
+    """The shipped definitions of dashboards by name without suffix."""
+    return _by_name("dashboards")
+
+
+def shipped_asset(name: str) -> Path:
+    """A template, style sheet or script of a page."""
+    return _folder("dashboards") / name
 
 
 def _by_name(folder: str) -> Mapping[str, Path]:

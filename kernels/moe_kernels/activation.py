@@ -48,11 +48,11 @@ class Activation(StrEnum):
         Raises:
             ValueError: lists the activations and aliases that exist.
         """
-        if isinstance(name, str):
-            base = name.removesuffix(_UNGATED)
-            spelled = _ALIASES.get(base, base) + name[len(base) :]
-            if spelled in tuple(cls):
-                return cls(spelled)
+        # torch.compile traces this: it knows no string methods of an enumeration, older releases no iteration over one.
+        if isinstance(name, cls):
+            return name
+        if isinstance(name, str) and (found := _BY_NAME.get(name)) is not None:
+            return found
         aliases = ", ".join(f"{alias} ({known})" for alias, known in _ALIASES.items())
         raise ValueError(f"activation: must be one of {', '.join(cls)}, or an alias: {aliases}; got {name!r}")
 
@@ -90,3 +90,13 @@ class Activation(StrEnum):
                 return functional.gelu(gate, approximate="tanh")
             case _:
                 return functional.gelu(gate)
+
+
+_BY_NAME: Mapping[str, Activation] = {
+    **{activation.value: activation for activation in Activation},
+    **{
+        alias + suffix: Activation(known + suffix)
+        for alias, known in _ALIASES.items()
+        for suffix in ("", _UNGATED)
+    },
+}

@@ -3,11 +3,13 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
+from moe_kernels.routing import split_routing
 from workbench.cli.main import main
-from workbench.models.gemma4 import router as routers
+from workbench.models.gemma4.arms import ARMS
 
 TASK = """\
 task: colours
@@ -71,9 +73,9 @@ def test_arms_that_agree_exit_with_0(run):
 
 def test_an_arm_that_does_not_agree_exits_with_1(run, monkeypatch):
     def reversed_(logits, scale, top_k):
-        return routers.split_routing(-logits, scale, top_k)
+        return split_routing(-logits, scale, top_k)
 
-    monkeypatch.setitem(routers._ROUTINGS, "fused", reversed_)
+    monkeypatch.setitem(ARMS, "fused", replace(ARMS["fused"], route=reversed_))
     code, out, err = run()
     assert code == 1
     assert "BEYOND THE FLOOR" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,26 @@ def test_bad_arguments_are_one_line_and_exit_code_2(run, arguments, message):
     code, out, err = run(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_what_a_terminal_would_obey_is_spelled_in_an_error(run):
+    code, _, err = run("lint", "\x1b[2J\udcff")
+    assert (code, err) == (2, "error: \\x1b[2J\\udcff: is no file, folder or wheel\n")
+
+
+def test_explain_names_the_option_that_is_wrong(run):
+    arguments = ("explain", "experts", "--engine", "sglang", "--problem", PROBLEM, "--tokens", "8")
+    code, _, err = run(*arguments, "--device", "h200", "--triton", "main")
+    assert (code, err.startswith("error: --triton: 'main' is no version of Triton")) == (2, True)
+
+
+def test_seeds_are_not_written_over_a_pipe_or_a_folder(run):
+    os.mkfifo("pipe")
+    for place in ("pipe", "."):
+        code, out, err = run("import", "vllm", table(), "--out", place)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "cannot be written" in err
+    assert Path("pipe").is_fifo()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,19 @@ from workbench.cli import main as cli
 from workbench.errors import GateError, InputError, NothingValidError, WorkerError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sweep", "show", "explain", "export", "import", "lint", "devices", "doctor", "trace", "rank")
+COMMANDS = (
+    "sweep",
+    "show",
+    "explain",
+    "export",
+    "import",
+    "lint",
+    "compare",
+    "devices",
+    "doctor",
+    "trace",
+    "rank",
+)
 SUBCOMMANDS = (("bench", "import"), ("plot", "sweep"), ("plot", "bench"))
 
 

@@ -46,7 +46,7 @@ def test_everything_is_written_and_the_json_says_what(run, tmp_path):
 
 def test_a_wrong_arm_fails_the_gate_after_its_timeline_is_written(run, tmp_path, monkeypatch):
     from moe_kernels.routing import split_routing
-    from workbench.timeline.arms import ARMS
+    from workbench.models.gemma4.arms import ARMS
 
     monkeypatch.setitem(ARMS, "fused", replace(ARMS["fused"], route=split_routing))
     code, out, err = run(*QUICK, "--arms", "split,fused")

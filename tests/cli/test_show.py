@@ -154,7 +154,7 @@ def test_a_file_under_another_devices_name_is_damaged(run, results):
         (["b2000"], "no device 'b2000'"),
         (
             ["--kernel", "rooting"],
-            "--kernel: unknown kernel 'rooting'; there are winners of: experts, routing",
+            "--kernel: unknown kernel 'rooting'; there are winners of: experts, ",
         ),
         (["--results", "nowhere"], "nowhere: is no folder"),
         (["--nothing"], "--nothing"),

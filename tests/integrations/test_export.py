@@ -8,7 +8,7 @@ from tests.integrations.engine_loaders import loader, needs_wheels
 from tests.integrations.results_for_experts import CONFIG, FUSED, UNFUSED, a_row, a_run, kept, write
 from workbench.devices import find_device
 from workbench.errors import InputError
-from workbench.integrations.engines import CONFIG_KEYS, ENGINES, LADDER
+from workbench.integrations.engines import CONFIG_KEYS, ENGINES, LADDER, TableName
 from workbench.integrations.export import make_tables, write_tables
 from workbench.integrations.lint import lint_tables
 from workbench.integrations.results import collect
@@ -132,6 +132,14 @@ def test_the_engine_s_own_choice_in_a_config_is_resolved(results, out):
     assert rows_in(out / f"{STEM}.json")[8] == {**CONFIG, "num_warps": 4, "BLOCK_SIZE_N": 64}
 
 
+def test_what_the_default_leaves_to_the_engine_is_left_to_it(results, out):
+    row = a_row(config={**UNFUSED, "num_warps": 0, "BLOCK_SIZE_N": 0})
+    write(results, {8: row}, problem={"dtype": "int4_w4a16", "group_size": 32})
+    export(VLLM, results, out)
+    kept = {key: value for key, value in CONFIG.items() if key not in ("num_warps", "BLOCK_SIZE_N")}
+    assert rows_in(out / f"{STEM},dtype=int4_w4a16.json")[8] == {**kept, "SPLIT_K": 1}
+
+
 def test_grouped_four_bit_rows_name_what_vllm_s_kernel_takes(results, out):
     write(results, {8: a_row()}, problem={"dtype": "int4_w4a16", "group_size": 32})
     export(VLLM, results, out)
@@ -179,12 +187,47 @@ def test_nothing_is_left_behind_where_a_file_cannot_be_written(results, out):
     assert [path.name for path in out.iterdir()] == ["provenance.json"]
 
 
-@pytest.mark.parametrize("engine", list(ENGINES))
-def test_an_export_has_nothing_that_lint_would_call_wrong(results, out, engine):
-    write(results, {tokens: a_row() for tokens in (1, 8, 64)})
+QUANTISED = [
+    {},
+    {"dtype": "fp32"},
+    {"dtype": "fp8_w8a8"},
+    {"dtype": "fp8_w8a8", "group_size": 128},
+    {"dtype": "int4_w4a16", "group_size": 32},
+]
+every_problem = pytest.mark.parametrize("problem", QUANTISED, ids=lambda problem: str(problem.get("dtype")))
+every_engine = pytest.mark.parametrize("engine", list(ENGINES))
+
+
+@every_engine
+@every_problem
+def test_an_export_has_nothing_that_lint_would_call_wrong(results, out, engine, problem):
+    write(results, {tokens: a_row() for tokens in (1, 8, 64)}, problem=problem)
     export(ENGINES[engine], results, out)
     findings = lint_tables(read_tables(out), engine)
     assert [each for each in findings if each.severity != "note"] == []
+
+
+@needs_wheels
+@every_engine
+@every_problem
+def test_the_engine_s_own_loader_reads_every_exported_file(
+    results, out, tmp_path, monkeypatch, engine, problem
+):
+    write(results, {1: a_row(), 8: a_row(config={**UNFUSED, "num_stages": 2})}, problem=problem)
+    files = [path for path in export(ENGINES[engine], results, out) if path != "provenance.json"]
+    monkeypatch.setenv(ENGINES[engine].variable, str(out))
+    own = loader(engine, DEVICE.device_name, tmp_path / "package")
+    for path in files:
+        name = TableName.parse(path.rpartition("/")[2])
+        selectors = {"per_channel_quant": name.per_channel, "down_moe": name.down}
+        rows = own.get_moe_configs(
+            name.num_experts,
+            name.size,
+            name.dtype or None,
+            *(name.block_shape or (0, 0)),
+            **(selectors if engine == "sglang" else {}),
+        )
+        assert rows == rows_in(out / path)
 
 
 @needs_wheels

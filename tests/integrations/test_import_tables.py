@@ -97,6 +97,11 @@ def test_of_a_folder_what_the_engine_could_not_read_is_left_out_and_named(tmp_pa
             {"1": {**CONFIG, "BLOCK_SIZE_M": "16"}},
             "1.BLOCK_SIZE_M: must be a positive integer, got '16'",
         ),
+        (
+            NAME,
+            {"1": {**CONFIG, "num_stages": 10**300}},
+            "1.num_stages: must be a positive integer, got '1000",
+        ),
         (NAME, {"1": {**CONFIG, "tuned_by": 1}}, "1.tuned_by: is no key of vLLM's"),
         (NAME, {"1": CONFIG, "note": "x"}, "note: is no token count; vLLM reads every key at the top as one"),
         (NAME, {"1": 5}, "1: must be an object with a config"),

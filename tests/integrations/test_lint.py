@@ -104,12 +104,20 @@ def test_a_foreign_key_in_a_row_breaks_the_launch(lint, key, engine, severity):
         ({"num_stages": 0}, "must be positive, got '0'"),
         ({"BLOCK_SIZE_N": 48}, "must be a power of two from 16 on, got '48'"),
         ({"num_warps": 64}, "must be a power of two up to 32, got '64'"),
+        ({"BLOCK_SIZE_M": 8}, "must be a power of two from 16 on, got '8'"),
+        ({"num_stages": 10**400}, "must be at most 2147483647, got '1000"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key(lint, changes, message):
     ((severity, rule, key, found),) = lint({**FULL, "8": {**CONFIG, **changes}})
     assert (severity, rule, key) == ("error", "value", f"8.{next(iter(changes))}")
     assert message in found
+
+
+def test_vllm_s_own_kernel_for_four_bit_weights_takes_tiles_of_few_rows(lint):
+    few, name = {**FULL, "1": {**CONFIG, "BLOCK_SIZE_M": 1}}, GOOD.replace(".json", ",dtype=int4_w4a16.json")
+    assert rules(lint(few, name, engine="vllm")) == set()
+    assert rules(lint(few, name, engine="sglang"), "error") == {"value"}
 
 
 def test_a_missing_tile_is_an_error_and_a_missing_warp_count_a_note(lint):

@@ -61,6 +61,18 @@ def test_sglang_takes_its_own_triton_s_folder_first_and_then_the_newest(tmp_path
     assert [place.state for place in answer.places] == ["no file", "taken", "not reached", "not reached"]
 
 
+def test_sglang_looks_for_a_nightly_triton_by_its_whole_version(tmp_path):
+    for version, stages in (("3_6_0", 2), ("3_10_0", 3)):
+        table(tmp_path / "configs" / f"triton_{version}", stages=stages)
+    assert ask("sglang", named=tmp_path, triton="3.6.0+git9844da95").config["num_stages"] == 3
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_a_folder_that_cannot_be_there_holds_no_file(tmp_path, engine):
+    answer = ask(engine, named=tmp_path / ("x" * 300))
+    assert (answer.table, answer.places[0].state) == (None, "no file")
+
+
 def test_the_variable_of_sglang_names_what_holds_configs(tmp_path):
     table(tmp_path / "triton_3_6_0")
     answer = ask("sglang", named=tmp_path)

@@ -28,6 +28,14 @@ def test_without_a_terminal_there_is_no_colour_and_nothing_is_cut(capsys):
     assert "x" * 150 in out
 
 
+def test_what_a_terminal_would_obey_or_could_not_show_is_spelled(capsys):
+    print_table(Table("t\x1b[2J", (Column("n"),), (("\x1b[31mred",), ("\udcff",), ("é",)), ("\x9b",)))
+    out = capsys.readouterr().out
+    assert not {"\x1b", "\x9b", "\udcff"} & set(out)
+    for text in (r"t\x1b[2J", r"\x1b[31mred", r"\udcff", "é", r"\x9b"):
+        assert text in out
+
+
 def test_numbers_line_up_on_the_right(capsys):
     print_table(Table("t", (Column("n", "right"),), (("1",), ("100",))))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -272,6 +274,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         write_whole(path, "new\n")
     assert path.read_text() == "old\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_takes_the_place_of_a_file_only(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="cannot be written: is no regular file"):
+        write_whole(pipe, "text\n")
+    assert pipe.is_fifo()
+    with pytest.raises(InputError, match="cannot be written: is a folder"):
+        write_whole(tmp_path, "text\n")
+    with pytest.raises(InputError, match="cannot be written: is a folder"):
+        write_whole(Path(), "text\n")
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path):

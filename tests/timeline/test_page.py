@@ -6,7 +6,8 @@ import re
 import pytest
 
 from tests.timeline.traces import ATTENTION, BEFORE, GEMM, analysed, decode_events, kernel, write
-from workbench.report.trace_page import embedded, page_html, page_record
+from workbench.report.page import embedded
+from workbench.report.trace_page import page_html, page_record
 from workbench.timeline.chrome import arm_of
 from workbench.timeline.page import typical_step
 

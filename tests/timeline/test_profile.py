@@ -7,9 +7,10 @@ import torch
 
 from moe_kernels.routing import fused_routing, split_routing
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
+from workbench.models.gemma4.arms import ARMS, running
 from workbench.models.gemma4.router import Gemma4Router
 from workbench.report.profile import profile_record, profile_tables, write_profile
-from workbench.timeline.arms import ARMS, running, select_arms
+from workbench.timeline.arms import select_arms
 from workbench.timeline.profile import ROUNDS, ProfileRequest, run_profile
 from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
@@ -138,7 +139,7 @@ def test_an_arm_runs_on_the_same_weights_and_leaves_the_model_as_it_was():
     before = {name: tensor.data_ptr() for name, tensor in model.named_parameters()}
     routers = [each for each in model.modules() if isinstance(each, Gemma4Router)]
     with pytest.raises(KeyError), running(model, ARMS["split"]):
-        assert all(router.route is not None for router in routers)
+        assert all(router.route is split_routing for router in routers)
         raise KeyError
-    assert all(router.route is None for router in routers)
+    assert all(router.route is fused_routing for router in routers)
     assert {name: tensor.data_ptr() for name, tensor in model.named_parameters()} == before

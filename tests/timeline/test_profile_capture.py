@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.timeline.traces import FUSED, analysed, decode_events, summary_of, write
-from workbench.timeline.arms import ARMS, not_tuned
+from workbench.timeline.arms import ARMS, liveness_of, not_tuned
 from workbench.timeline.capture import Block, interleaved, part_of
 from workbench.timeline.liveness import check_liveness
 from workbench.timeline.summary import summarise
@@ -41,7 +41,7 @@ def test_on_a_gpu_the_kernels_tell_the_arms_apart(tmp_path, ran):
         if event.get("name") == FUSED:
             event["name"] = "routing_kernel"
     summary = summary_of(tmp_path / "trace.json", events)
-    alive = {name for name, arm in ARMS.items() if not check_liveness(name, arm.liveness("gpu", 4), summary)}
+    alive = {name for name in ARMS if not check_liveness(name, liveness_of(name, "gpu", 4), summary)}
     assert alive == ({"split"} if ran == "split" else {"fused", "tuned"})
 
 

@@ -75,11 +75,11 @@ def quality(
         workbench bench quality --checkpoint gemma-4-26B-A4B-it --text book.txt --arms split,tuned
         workbench bench quality --checkpoint gemma-4-26B-A4B-it --mmlu mmlu/data --limit 100
     """
-    from workbench.bench.gemma4.arms import ARMS, find_arm
     from workbench.bench.gemma4.models import ModelSource, find_torch_device, open_model
     from workbench.bench.harness.library import import_harness
     from workbench.bench.harness.run import Suites
     from workbench.errors import GateError, InputError
+    from workbench.models.gemma4.arms import ARMS, find_arm
     from workbench.report.quality import quality_record, quality_tables
     from workbench.report.table import print_json, print_table
 

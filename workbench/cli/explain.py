@@ -115,8 +115,9 @@ def _explain_engine(
         raise InputError(f"{target.title} reads tables for {KERNEL} alone, got {kernel!r}", key="KERNEL")
     gpu, name = _gpu(device)
     axes = parse_axes(problem)
+    surroundings = Surroundings.at_hand(target, folder, triton)
     try:
-        answer = locate(target, axes, tokens, name, gpu, Surroundings.at_hand(target, folder, triton))
+        answer = locate(target, axes, tokens, name, gpu, surroundings)
     except InputError as error:
         raise InputError(error.message, key="--problem") from None
     if as_json:

@@ -10,6 +10,8 @@ import typer
 from workbench import __version__
 from workbench.cli import (
     bench,
+    compare,
+    dashboard,
     devices,
     doctor,
     explain,
@@ -23,7 +25,7 @@ from workbench.cli import (
     sweep,
     trace,
 )
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, printable
 
 INTERRUPTED = 130
 # Typer brings its own copy of click, whose base of all usage errors has no public name.
@@ -39,10 +41,12 @@ app = typer.Typer(
 for command in (
     sweep.sweep,
     show.show,
+    dashboard.dashboard,
     explain.explain,
     export.export,
     lint.lint,
     profile.profile,
+    compare.compare,
     devices.devices,
     doctor.doctor,
 ):
@@ -78,5 +82,5 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def fail(message: str, exit_code: int) -> None:
     """Prints one line to standard error and exits."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(exit_code)

@@ -158,8 +158,8 @@ def _rows(
 
 
 def _resolved(config: Mapping[str, int], default: Config) -> Config:
-    """A config with the engine's own choice where it says 0."""
-    return {key: value or default.get(key, value) for key, value in config.items()}
+    """A config with the engine's own choice where it says 0; what the default leaves to the engine is left to it."""
+    return {key: value or default[key] for key, value in config.items() if value or key in default}
 
 
 def _rungs(winners: Iterable[int], changes: Iterable[int]) -> list[int]:

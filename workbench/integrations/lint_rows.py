@@ -9,7 +9,7 @@ from typing import Any
 from moe_kernels.device_slug import device_slug
 from workbench.devices import catalogue
 from workbench.devices.device import Device
-from workbench.integrations.engines import CONFIG_KEYS
+from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE
 from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS
 from workbench.integrations.lint import Checked, Finding, Severity
 from workbench.ranking.legality import shared_bytes_of
@@ -66,18 +66,27 @@ def _missing_keys(table: Checked) -> Iterator[Finding]:
 def _values(table: Checked) -> Iterator[Finding]:
     for key, row in _rows(table):
         for name in CONFIG_KEYS:
-            if name in row and (reason := _why_wrong(name, row[name], table.name.dtype)):
+            if name in row and (reason := _why_wrong(name, row[name], _least_rows(table))):
                 got = str(row[name])[:40]
                 yield table.finding("error", "value", f"{reason}, got {got!r}", f"{key}.{name}")
 
 
-def _why_wrong(name: str, value: Any, dtype: str = _FP8) -> str | None:
+def _least_rows(table: Checked) -> int:
+    """The smallest BLOCK_SIZE_M: of what a matrix instruction takes, and vLLM's CUDA kernel for four-bit weights."""
+    if table.name.dtype == _INT4 and any(engine.name == "vllm" for engine in table.engines):
+        return 1
+    # Both engines swap the operands of small FP8 tiles, and the other side of a matrix instruction may be 8.
+    return 8 if table.name.dtype == _FP8 else 16
+
+
+def _why_wrong(name: str, value: Any, least_rows: int = 8) -> str | None:
     if type(value) is not int:
         return "must be an integer"
     if value < 1:
         return "must be positive"
-    # Both engines swap the operands of small FP8 tiles, and the other side of a matrix instruction may be 8.
-    least = 8 if name == "BLOCK_SIZE_M" and dtype == _FP8 else 16
+    if value > MAX_VALUE:
+        return f"must be at most {MAX_VALUE}"
+    least = least_rows if name == "BLOCK_SIZE_M" else 16
     if name in _TILES and (value < least or value & (value - 1)):
         return f"must be a power of two from {least} on"
     if name == "num_warps" and (value > MAX_WARPS or value & (value - 1)):

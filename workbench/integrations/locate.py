@@ -87,11 +87,17 @@ class Surroundings:
 
     @classmethod
     def at_hand(cls, engine: Engine, folder: Path | None = None, triton: str | None = None) -> Surroundings:
-        """What is at hand, or what is given instead."""
+        """What is at hand, or what is given instead.
+
+        Raises:
+            InputError: what is given as Triton's version is none.
+        """
+        if triton is not None:
+            _check_version(engine, triton)
         variable = os.environ.get(engine.variable)
         package = find_package(engine.name)
         return cls(
-            named=folder or (Path(variable) if variable else None),
+            named=folder or (None if variable is None else Path(variable)),
             packaged=package / engine.package if package else None,
             triton=triton or _installed("triton"),
             batch_invariant=os.environ.get(BATCH_INVARIANT, "0") not in ("", "0"),
@@ -195,7 +201,8 @@ def _load_sglang(
     configs = named / "configs" if named else surroundings.packaged
     if configs is None:
         return (Place(origin, "", "not installed"),), None
-    exact = [] if surroundings.triton is None else [engine.folder(surroundings.triton).name]
+    # The whole version: that of a nightly build ends in its commit, and no folder is named so.
+    exact = [] if surroundings.triton is None else [f"triton_{surroundings.triton.replace('.', '_')}"]
     first = [(f"{origin}, this Triton", configs / folder / file) for folder in exact]
     places, table = _first(engine, first)
     if table or any(place.state != "no file" for place in places):
@@ -237,7 +244,7 @@ def _first(
             places.append(Place(origin, str(path or ""), "not reached"))
         elif path is None:
             places.append(Place(origin, "", "not installed"))
-        elif not path.exists():
+        elif not os.path.exists(path):  # noqa: PTH110 - as the engines ask: False for a name that is too long
             places.append(Place(origin, str(path), "no file"))
         else:
             place, table = _read(engine, origin, path)
@@ -258,6 +265,13 @@ def _raw(path: Path) -> RawTable:
     if not path.is_file():
         return RawTable(path=PurePosixPath(path.as_posix()), problem="is no file")
     return read_tables(path)[0]
+
+
+def _check_version(engine: Engine, triton: str) -> None:
+    try:
+        engine.folder(triton)
+    except InputError as error:
+        raise InputError(error.message, key="--triton") from None
 
 
 def _installed(package: str) -> str | None:

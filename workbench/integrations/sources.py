@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workbench.errors import InputError
+from workbench.yaml_source import brief
 
 # Far beyond any real table.
 MAX_BYTES = 4 * 1024 * 1024
+MAX_REASON = 120
+# What reading a damaged, encrypted or truncated archive raises; a RuntimeError names what zipfile cannot do.
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, LZMAError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +67,14 @@ def read_tables(path: Path, *packages: str) -> tuple[RawTable, ...]:
     """
     if str(path) in packages and not path.exists():
         path = installed_package(str(path))
-    if path.is_dir():
+    if _is(path, Path.is_dir):
         found = tuple(_in_folder(path))
+    elif not _is(path, Path.is_file):
+        raise InputError("is no file, folder or wheel", file=path)
     elif path.suffix == ".whl":
         found = tuple(_in_wheel(path))
-    elif path.is_file():
-        return (_parse(PurePosixPath(path.as_posix()), path.read_bytes()),)
     else:
-        raise InputError("is no file, folder or wheel", file=path)
+        return (_read(path),)
     if not found:
         raise InputError("holds no table (a file named E=...,N=...,device_name=....json)", file=path)
     return found
@@ -96,31 +102,45 @@ def find_package(name: str) -> Path | None:
     return Path(locations[0]) if locations else None
 
 
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Whether there is such a thing; there is none of a name that is too long."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
+
+
 def _in_folder(folder: Path) -> Iterator[RawTable]:
-    files = (path for path in sorted(folder.rglob("*.json")) if path.is_file())
-    yield from _tables((PurePosixPath(path.as_posix()), path.read_bytes()) for path in files)
+    tables = (_read(path) for path in sorted(folder.rglob("*.json")) if _is(path, Path.is_file))
+    return (table for table in tables if table.looks_like_a_table)
 
 
 def _in_wheel(wheel: Path) -> Iterator[RawTable]:
     try:
         with zipfile.ZipFile(wheel) as archive:
-            entries = sorted(
-                (entry for entry in archive.infolist() if entry.filename.endswith(".json")),
-                key=lambda entry: entry.filename,
-            )
-            base = PurePosixPath(wheel.as_posix())
-            yield from _tables(
-                (base / entry.filename, archive.open(entry).read(MAX_BYTES + 1)) for entry in entries
-            )
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"is no wheel: {error}", file=wheel) from error
+            entries = sorted(archive.infolist(), key=lambda entry: entry.filename)
+            tables = (_unpack(archive, entry, wheel) for entry in entries if entry.filename.endswith(".json"))
+            yield from (table for table in tables if table.looks_like_a_table)
+    except _DAMAGED as error:
+        raise InputError(f"is no wheel: {brief(str(error), MAX_REASON)}", file=wheel) from error
 
 
-def _tables(files: Iterable[tuple[PurePosixPath, bytes]]) -> Iterator[RawTable]:
-    for path, content in files:
-        table = _parse(path, content)
-        if table.looks_like_a_table:
-            yield table
+def _read(path: Path) -> RawTable:
+    place = PurePosixPath(path.as_posix())
+    try:
+        with path.open("rb") as file:
+            return _parse(place, file.read(MAX_BYTES + 1))
+    except OSError as error:
+        return RawTable(path=place, problem=f"cannot be read: {error.strerror or error}")
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path) -> RawTable:
+    place = PurePosixPath(wheel.as_posix()) / entry.filename.lstrip("/")
+    try:
+        with archive.open(entry) as file:
+            return _parse(place, file.read(MAX_BYTES + 1))
+    except _DAMAGED as error:
+        return RawTable(path=place, problem=f"cannot be unpacked: {brief(str(error), MAX_REASON)}")
 
 
 def _parse(path: PurePosixPath, content: bytes) -> RawTable:

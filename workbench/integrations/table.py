@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from workbench.errors import InputError
-from workbench.integrations.engines import CONFIG_KEYS, Engine, TableName
+from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE, Engine, TableName
 from workbench.integrations.sources import RawTable
 
 _ROW = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -95,7 +95,7 @@ def _row(raw: RawTable, engine: Engine, key: str, value: Any) -> dict[str, Any]:
     if missing := [name for name in _REQUIRED if name not in value]:
         _fail(raw, f"{key}.{missing[0]}", "is missing")
     for name in CONFIG_KEYS:
-        if name in value and (type(value[name]) is not int or value[name] < 1):
+        if name in value and (type(value[name]) is not int or not 1 <= value[name] <= MAX_VALUE):
             _fail(raw, f"{key}.{name}", f"must be a positive integer, got {str(value[name])[:40]!r}")
     return value
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from workbench.errors import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -26,7 +28,7 @@ class Table:
     Attributes:
         title: printed above.
         columns: one per cell of a row.
-        rows: the cells; markup in them is printed literally.
+        rows: the cells; markup in them is printed literally, and what is not printable is spelled.
         notes: lines printed below.
     """
 
@@ -47,12 +49,12 @@ def print_table(table: Table) -> None:
     for column in table.columns:
         rich_table.add_column(Text(column.heading), justify=column.justify, style=column.style)
     for row in table.rows:
-        rich_table.add_row(*map(Text, row))
+        rich_table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(Text(table.title, style="bold"))
+    console.print(Text(printable(table.title), style="bold"))
     console.print(rich_table)
     for note in table.notes:
-        console.print(Text(note))
+        console.print(Text(printable(note)))
     if table.notes:
         console.print()
 

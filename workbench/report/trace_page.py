@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.report import page
 from workbench.report.table import Table
 from workbench.report.trace_cells import percent, us
 from workbench.report.trace_diff import diff_classes_table, step_table
 from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
-from workbench.shipped import shipped_page
 from workbench.timeline.chrome import Arm
-from workbench.timeline.columns import text as writable
 from workbench.timeline.diff import compare
 from workbench.timeline.page import timeline_record
 from workbench.timeline.summary import Summary, summarise
 
 _KERNELS = 12
-# Within <script> only these could end it or begin a comment; the separators end a line of JavaScript.
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_POLICY = (
-    "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; connect-src 'none'; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 def page_record(
@@ -55,24 +44,7 @@ def page_record(
 
 def page_html(record: Mapping[str, Any]) -> str:
     """The page, whole."""
-    template = shipped_page("timeline").read_text(encoding="utf-8")
-    policy = _POLICY.format(script=_hash_of("script", template), style=_hash_of("style", template))
-    # The data last: nothing in it can then stand for a placeholder.
-    return template.replace("{{policy}}", policy, 1).replace("{{data}}", embedded(record), 1)
-
-
-def embedded(value: Any) -> str:
-    """JSON that can stand in a <script> of an HTML page, whatever its strings hold."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    # A file's name can hold half of a surrogate pair, which has no UTF-8.
-    return writable(re.sub("[<>&\u2028\u2029]", lambda found: _ESCAPES[found[0]], text))
-
-
-def _hash_of(tag: str, template: str) -> str:
-    """What the policy admits: the one script and the one style sheet of the template, as they are."""
-    found = re.search(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
-    content = found[1] if found else ""
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+    return page.page_html("timeline", record)
 
 
 def _facts(summary: Summary, step: int) -> Mapping[str, Any]:

@@ -87,6 +87,7 @@ def read_winners(
     device: str | None = None,
     kernel: str | None = None,
     now: datetime | None = None,
+    damaged: Callable[[InputError], None] | None = None,
 ) -> tuple[Winner, ...]:
     """Reads every results file below some folders.
 
@@ -96,6 +97,7 @@ def read_winners(
         device: only this slug.
         kernel: only this name.
         now: what ages are counted from.
+        damaged: told of a damaged file, which is then left out; without it such a file is an error.
 
     Raises:
         InputError: a file is damaged, or speaks of something else than its path does.
@@ -103,8 +105,15 @@ def read_winners(
     now = now or datetime.now(UTC)
     winners: list[Winner] = []
     for path in results_files(folders):
-        if device in (None, path.parts[-3]) and kernel in (None, path.parts[-2]):
+        if device not in (None, path.parts[-3]) or kernel not in (None, path.parts[-2]):
+            continue
+        try:
             file = _read(path)
+        except InputError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+        else:
             winners += _winners(path, file, find_kernel(file.kernel, file.problem), now)
     return tuple(winners)
 

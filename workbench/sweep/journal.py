@@ -7,6 +7,7 @@ and `finals.jsonl` (re-timings of finalists). One process at a time writes to it
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from workbench.sweep.lock import HeldError, Holder, RunLock
 from workbench.sweep.rows import Evidence, Final, Resources, Stage, Status, Trial
 
 T = TypeVar("T")
+Damaged = Callable[[InputError], None]
 
 
 class Journal:
@@ -118,7 +120,7 @@ class Journal:
         for name in ("trials.jsonl", "samples.jsonl", "finals.jsonl"):
             _drop_half_line(self.folder / name)
         self.trials = {trial.trial: trial for trial in read_trials(self.folder / "trials.jsonl")}
-        self.finals = {final.name: final for final in _read(self.folder / "finals.jsonl", _parse_final)}
+        self.finals = {final.name: final for final in read_finals(self.folder / "finals.jsonl")}
 
     def _first_started(self) -> str:
         """When this run was first started, so that continuing it does not change what it publishes."""
@@ -128,34 +130,49 @@ class Journal:
             return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def read_trials(path: Path) -> Iterable[Trial]:
+def read_trials(path: Path, damaged: Damaged | None = None) -> Iterable[Trial]:
     """Reads `trials.jsonl`; a half-written last line is left out.
+
+    Args:
+        path: of the file.
+        damaged: told of a line that is no trial, which is then left out; without it such a line is an error.
 
     Raises:
         InputError: names the line that is no trial.
     """
-    return _read(path, _parse_trial)
+    return _read(path, _parse_trial, damaged)
 
 
-def _read(path: Path, parse: Callable[[Any], T]) -> Iterator[T]:
+def read_finals(path: Path, damaged: Damaged | None = None) -> Iterable[Final]:
+    """Reads `finals.jsonl`, as `read_trials` does."""
+    return _read(path, _parse_final, damaged)
+
+
+def _read(path: Path, parse: Callable[[Any], T], damaged: Damaged | None = None) -> Iterator[T]:
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
     for number, line in enumerate(lines[:-1], start=1):
         try:
             yield parse(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            damage = f"damaged journal ({type(error).__name__}: {error})"
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
+            damage = f"damaged journal ({type(cause).__name__}: {cause})"
             hint = "start over with --fresh, which puts it aside"
-            raise InputError(f"{damage}; {hint}", file=path, line=number) from error
+            error = InputError(f"{damage}; {hint}", file=path, line=number)
+            if damaged is None:
+                raise error from cause
+            damaged(error)
 
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that a reader sees the old content or the new, never a part: aside, flushed, renamed.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or is something that no file may replace: a folder, a device, a pipe.
     """
+    if not path.name:
+        raise InputError("cannot be written: is a folder", file=path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -166,6 +183,14 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             aside.unlink()
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises OSError where a rename would put a file in the place of a folder or, as root may, of a device."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder")
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file")
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from moe_kernels.tunable import Config, Problem
 from workbench.sweep.rows import Evidence, Status, Trial
 
+if TYPE_CHECKING:
+    # Importing it imports torch, which judging a journal does not need.
+    from moe_kernels.tunable import Config, Problem
+
+# A timed config leaves the default only where it is this far ahead, however small the noise.
+TIMED_MARGIN = 0.01
 # A modelled config leaves the default only where the model puts it this far ahead.
 MODELLED_MARGIN = 0.05
 

@@ -19,13 +19,14 @@ from workbench.search.strategy import Known
 from workbench.sweep.evaluate import Workload, advance_all
 from workbench.sweep.measure import BatchResult, MeasureSettings
 from workbench.sweep.rows import Candidate, Evidence, Final, Stage, Status, Trial
+from workbench.sweep.select import TIMED_MARGIN
 
 BATCH = 24
 FINALISTS = 4
 # Re-timings of the finalists, each in a fresh process: a win that one process shows may be that process's.
 SESSIONS = 2
 # Configs closer than this tie, whatever their intervals.
-MARGIN = 0.01
+MARGIN = TIMED_MARGIN
 
 Rows = Sequence[Mapping[str, Any]]
 

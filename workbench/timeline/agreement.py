@@ -17,8 +17,8 @@ from torch import Tensor
 
 from moe_kernels.experts.backend import Backend
 from workbench.bench.quality import Quality, expert_set_mismatch, quality
+from workbench.models.gemma4.arms import Arm
 from workbench.models.gemma4.router import Gemma4Router
-from workbench.timeline.arms import ProfileArm
 from workbench.timeline.decode_session import DecodeSession, working_dtype
 
 # How much further than rounding an arm may be, and how far chance may carry a share, in standard deviations.
@@ -82,7 +82,7 @@ class Agreement:
 
 
 def record(
-    session: DecodeSession, arm: ProfileArm, filled_by: ProfileArm, step: Any, backend: Backend = "auto"
+    session: DecodeSession, arm: Arm, filled_by: Arm, step: Any, backend: Backend = "auto"
 ) -> Recording:
     """Runs an arm over the session's tokens.
 
@@ -114,8 +114,8 @@ class _Routings:
 
 def _forced(
     session: DecodeSession,
-    arm: ProfileArm,
-    filled_by: ProfileArm,
+    arm: Arm,
+    filled_by: Arm,
     step: Any,
     backend: Backend,
     routings: _Routings | None = None,

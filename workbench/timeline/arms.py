@@ -1,13 +1,12 @@
-"""The arms of a profile: implementations of one model on the same weights, and the kernels that prove which one ran."""
+"""The arms of a profile: the kernels that prove which one ran, and where the tuned one has its configs from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moe_kernels import tuned
 from moe_kernels.experts.backend import (
@@ -16,13 +15,13 @@ from moe_kernels.experts.backend import (
     Backend,
     explain_backend,
 )
-from moe_kernels.routing import fused_routing, split_routing
 from moe_kernels.routing.tunable import ROUTING
 from moe_kernels.tunable import DTYPES, TunableKernel
 from workbench.errors import InputError
+from workbench.models.gemma4.arms import ARMS, UNTUNED, Arm
 from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.experts import Gemma4Experts
-from workbench.models.gemma4.router import Gemma4Router, Route
+from workbench.models.gemma4.router import Route
 from workbench.timeline.annotate import annotate
 from workbench.timeline.liveness import Liveness
 from workbench.timeline.summary import Summary
@@ -35,64 +34,38 @@ _TORCH_RANKING = r"top_?k|bitonic_?sort|radix_?(sort|find|select)|sort_?key_?val
 _CPU_RANKING, _CPU_SPLIT = r"^aten::(isnan|ne)$", r"^aten::topk$"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileArm:
-    """One implementation of the model.
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The kernels of an arm's routing, by what the trace holds.
 
     Attributes:
-        name: of the arm.
-        description: in a few words.
-        route: what routes.
-        is_tuned: routing and experts look up their configs in the results; else both run their default ones.
-        must: patterns of the kernels that each layer runs, by what the trace holds.
-        must_not: patterns of kernels that the arm never runs, likewise.
+        must: patterns of those that each layer runs.
+        must_not: patterns of those that the arm never runs.
     """
 
-    name: str
-    description: str
-    route: Route
-    is_tuned: bool = False
     must: Mapping[Basis, tuple[str, ...]]
     must_not: Mapping[Basis, tuple[str, ...]]
 
-    def liveness(self, basis: Basis, layers: int) -> Liveness:
-        """What the timeline of a step of so many layers must show."""
-        must = self.must[basis]
-        return Liveness(must=must, must_not=self.must_not[basis], least_launches=dict.fromkeys(must, layers))
+
+_SPLIT = Kernels(
+    must={"gpu": (_TORCH_RANKING, "softmax"), "cpu": (_CPU_SPLIT,)},
+    must_not={"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)},
+)
+_FUSED = Kernels(
+    must={"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)},
+    must_not={"gpu": (_TORCH_RANKING,), "cpu": (_CPU_SPLIT,)},
+)
+KERNELS: Mapping[str, Kernels] = {"split": _SPLIT, "fused": _FUSED, "tuned": _FUSED}
 
 
-_FUSED: Mapping[Basis, tuple[str, ...]] = {"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)}
-_NOT_FUSED: Mapping[Basis, tuple[str, ...]] = {"gpu": (_TORCH_RANKING,), "cpu": (_CPU_SPLIT,)}
-ARMS: dict[str, ProfileArm] = {
-    arm.name: arm
-    for arm in (
-        ProfileArm(
-            name="split",
-            description="torch routing, experts at their default config",
-            route=split_routing,
-            must={"gpu": (_TORCH_RANKING, "softmax"), "cpu": (_CPU_SPLIT,)},
-            must_not={"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)},
-        ),
-        ProfileArm(
-            name="fused",
-            description="fused routing at its default config, experts as in split",
-            route=fused_routing,
-            must=_FUSED,
-            must_not=_NOT_FUSED,
-        ),
-        ProfileArm(
-            name="tuned",
-            description="fused routing and experts with their configs from results",
-            route=fused_routing,
-            is_tuned=True,
-            must=_FUSED,
-            must_not=_NOT_FUSED,
-        ),
-    )
-}
+def liveness_of(arm: str, basis: Basis, layers: int) -> Liveness:
+    """What the timeline of a step of so many layers must show of an arm."""
+    kernels = KERNELS[arm]
+    must = kernels.must[basis]
+    return Liveness(must=must, must_not=kernels.must_not[basis], least_launches=dict.fromkeys(must, layers))
 
 
-def select_arms(names: Sequence[str]) -> tuple[ProfileArm, ...]:
+def select_arms(names: Sequence[str]) -> tuple[Arm, ...]:
     """The arms by name, in the given order.
 
     Raises:
@@ -109,33 +82,6 @@ def select_arms(names: Sequence[str]) -> tuple[ProfileArm, ...]:
     return tuple(ARMS[name] for name in names)
 
 
-@contextmanager
-def running(model: nn.Module, arm: ProfileArm, backend: Backend = "auto") -> Iterator[None]:
-    """Makes the model's routers and experts run an arm; no weight is copied or moved.
-
-    Args:
-        model: holds `Gemma4Router` and `Gemma4Experts` modules.
-        arm: what they run.
-        backend: of the experts.
-    """
-    routers = [each for each in model.modules() if isinstance(each, Gemma4Router)]
-    experts = [each for each in model.modules() if isinstance(each, Gemma4Experts)]
-    routes = [(router, router.route) for router in routers]
-    backends = [(each, each.backend) for each in experts]
-    try:
-        for router in routers:
-            router.route = _annotated(arm.route)
-        for each in experts:
-            each.backend = backend
-        with nullcontext() if arm.is_tuned else tuned.untuned():
-            yield
-    finally:
-        for router, route in routes:
-            router.route = route
-        for each, was in backends:
-            each.backend = was
-
-
 def other_backend(experts: Gemma4Experts, tokens: int) -> Backend:
     """Another way through the same experts than the default one, from which it differs in rounding only.
 
@@ -144,7 +90,7 @@ def other_backend(experts: Gemma4Experts, tokens: int) -> Backend:
         tokens: of a step, which decide the default.
     """
     weight = experts.down_proj
-    with tuned.untuned():
+    with tuned.pinned(UNTUNED):
         chosen = explain_backend(experts_problem(experts.config, weight.dtype), tokens, weight.device).backend
     others: Mapping[str, Backend] = {"decode": "grouped", "grouped": "decode"}
     return others.get(chosen, "torch")
@@ -182,7 +128,7 @@ def tuned_from(
     }
 
 
-def not_tuned(arm: ProfileArm, sources: Mapping[str, str | None], basis: Basis) -> tuple[str, ...]:
+def not_tuned(arm: Arm, sources: Mapping[str, str | None], basis: Basis) -> tuple[str, ...]:
     """The failure of a tuned arm for which a GPU has no results at all; on a CPU no kernel has a config."""
     if not arm.is_tuned or basis == "cpu" or any(sources.values()):
         return ()
@@ -192,14 +138,7 @@ def not_tuned(arm: ProfileArm, sources: Mapping[str, str | None], basis: Basis) 
     )
 
 
-def of_routing(summary: Summary, basis: Basis) -> Summary:
-    """The summary in which liveness is looked for: on a CPU, where ops have common names, the routing alone."""
-    if basis == "gpu":
-        return summary
-    return replace(summary, kernels=tuple(each for each in summary.kernels if each.kernel_class == "routing"))
-
-
-def _annotated(route: Route) -> Route:
+def annotated_routing(route: Route) -> Route:
     """The same range around every arm's routing, so that its generic kernels count as routing."""
 
     def annotated(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -207,6 +146,13 @@ def _annotated(route: Route) -> Route:
             return route(logits, per_expert_scale, top_k)
 
     return annotated
+
+
+def of_routing(summary: Summary, basis: Basis) -> Summary:
+    """The summary in which liveness is looked for: on a CPU, where ops have common names, the routing alone."""
+    if basis == "gpu":
+        return summary
+    return replace(summary, kernels=tuple(each for each in summary.kernels if each.kernel_class == "routing"))
 
 
 def _source(

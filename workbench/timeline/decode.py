@@ -31,6 +31,7 @@ class Details(msgspec.Struct, gc=False):
     registers: Any = msgspec.field(name="registers per thread", default=None)
     shared_memory: Any = msgspec.field(name="shared memory", default=None)
     bytes: Any = None
+    kernel_class: Any = msgspec.field(name="class", default=None)
 
 
 class RawEvent(msgspec.Struct, gc=False):

@@ -14,10 +14,11 @@ from torch import Tensor
 from moe_kernels.experts.backend import Backend
 from workbench.errors import InputError
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
+from workbench.models.gemma4.arms import Arm, Variant, running
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.memory import memory_footprint
-from workbench.timeline.arms import ProfileArm, other_backend, running
+from workbench.timeline.arms import annotated_routing, other_backend
 from workbench.timeline.capture import Runner
 
 
@@ -62,21 +63,21 @@ class DecodeSession:
         self.lengths = torch.full((batch,), context, device=device)
         self.cache = self.model.new_cache(batch, context + forced)
 
-    def running(self, arm: ProfileArm, backend: Backend = "auto") -> AbstractContextManager[None]:
+    def running(self, arm: Arm, backend: Backend = "auto") -> AbstractContextManager[None]:
         """Runs the model as an arm within the context."""
-        return running(self.model, arm, backend)
+        return running(self.model, arm, Variant(backend, backend=backend), around=annotated_routing)
 
     def other_backend(self) -> Backend:
         """Another way through the model's experts."""
         experts = next(each for each in self.model.modules() if isinstance(each, Gemma4Experts))
         return other_backend(experts, self.batch)
 
-    def fill(self, arm: ProfileArm) -> None:
+    def fill(self, arm: Arm) -> None:
         """Puts the prompts into the cache, by the given arm."""
         with self.running(arm):
             self.model.start(self.prompts, self.lengths, self.cache)
 
-    def step_of(self, arm: ProfileArm, *, graph: bool) -> Any:
+    def step_of(self, arm: Arm, *, graph: bool) -> Any:
         """The step of an arm as a function of tokens [B, 1]; a graph keeps the arm that it was captured in."""
         with self.running(arm):
             return captured(self.eager_step, self.tokens, enabled=graph)
@@ -90,7 +91,7 @@ class DecodeSession:
         """The tokens [B, 1] of the first step."""
         return self.forced[:, :1]
 
-    def runner(self, arm: ProfileArm, step: Any) -> Runner:
+    def runner(self, arm: Arm, step: Any) -> Runner:
         """How to time and profile an arm."""
         return Runner(step=partial(step, self.tokens), active=partial(self.running, arm))
 

@@ -10,8 +10,9 @@ import torch
 
 from workbench.errors import InputError
 from workbench.models.gemma4 import Gemma4Config
+from workbench.models.gemma4.arms import Arm
 from workbench.timeline.agreement import Agreement, agree, difference, failures_of, logit_rounding, record
-from workbench.timeline.arms import ProfileArm, not_tuned, of_routing, tuned_from
+from workbench.timeline.arms import liveness_of, not_tuned, of_routing, tuned_from
 from workbench.timeline.capture import Tell, capture_arms, time_arms
 from workbench.timeline.decode_session import DecodeSession, working_dtype
 from workbench.timeline.liveness import check_liveness
@@ -43,7 +44,7 @@ class ProfileRequest:
 
     model: str
     config: Gemma4Config
-    arms: tuple[ProfileArm, ...]
+    arms: tuple[Arm, ...]
     batch: int
     context: int
     steps: int
@@ -91,7 +92,7 @@ class ProfiledArm:
         failures: why it did not run what it claims; empty where it did.
     """
 
-    arm: ProfileArm
+    arm: Arm
     analysis: Analysis
     summary: Summary
     step_us: Spread
@@ -206,13 +207,13 @@ def _compare(
 
 def _profiled(
     request: ProfileRequest,
-    arm: ProfileArm,
+    arm: Arm,
     analysis: Analysis,
     step_us: Spread,
     sources: Mapping[str, str | None],
 ) -> ProfiledArm:
     summary, basis = summarise(analysis), request.basis
-    declared = arm.liveness(basis, request.config.num_hidden_layers)
+    declared = liveness_of(arm.name, basis, request.config.num_hidden_layers)
     return ProfiledArm(
         arm=arm,
         analysis=analysis,

@@ -43,6 +43,10 @@ class WeightFormat(ABC):
         """Values of a token that share a scale where activations are quantised: 0 where they are not, None for all."""
         return 0
 
+    def rows_per_element(self, attribute: str) -> int:
+        """How many rows share an element of a tensor, by attribute of `QuantisedWeights`."""
+        return 1
+
     @classmethod
     @abstractmethod
     def parse(cls, text: str) -> Self | None:

@@ -77,6 +77,10 @@ class Fp8(WeightFormat):
             "scales": spec(experts, *scales, dtypes=(torch.float32, *SCALE_DTYPES[:-1])),
         }
 
+    def rows_per_element(self, attribute: str) -> int:
+        """Rows of a block share its scale."""
+        return self.block_rows if attribute == "scales" and self.scales == "block" else 1
+
     def _quantise_matrix(self, matrix: Tensor) -> Mapping[str, Tensor]:
         scales = self._largest(matrix.abs()) / E4M3_MAX
         scales = torch.where(scales == 0, torch.finfo(scales.dtype).eps, scales)

@@ -79,6 +79,10 @@ class Int4(WeightFormat):
             specs["zero_points"] = spec(experts, packed_size(rows), groups, dtypes=(torch.int32,))
         return specs
 
+    def rows_per_element(self, attribute: str) -> int:
+        """Zero points are packed."""
+        return NIBBLES if attribute == "zero_points" else 1
+
     def _groups(self, columns: int) -> int:
         return 1 if self.group_size is None else columns // self.group_size
 

@@ -77,3 +77,19 @@ class QuantisedWeights:
     def expert(self, index: int) -> QuantisedWeights:
         """The weights [1, N, K] of one expert, as views."""
         return self.map(lambda tensor: tensor[index : index + 1])
+
+    def rows(self, start: int, stop: int) -> QuantisedWeights:
+        """The weights [E, stop - start, K] of some rows, as views.
+
+        Args:
+            start: the first row, a multiple of 128, so that words and blocks stay whole.
+            stop: after the last row.
+        """
+
+        def cut(name: str, tensor: Tensor) -> Tensor:
+            unit = self.format.rows_per_element(name)
+            # One row for all rows.
+            return tensor if tensor.shape[1] == 1 else tensor[:, start // unit : -(-stop // unit)]
+
+        kept: Mapping[str, Tensor] = {name: cut(name, tensor) for name, tensor in self.tensors().items()}
+        return replace(self, **kept)  # type: ignore[arg-type]

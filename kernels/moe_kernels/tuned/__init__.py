@@ -14,7 +14,7 @@ from moe_kernels.tuned._folders import Folder, read_tuned, results_folders
 from moe_kernels.tuned._json import TunedFileError
 from moe_kernels.tuned.explanation import Explanation, FileVerdict, RowVerdict
 from moe_kernels.tuned.format import EVIDENCE, SCHEMA, Row, Run, TunedFile, parse, serialise
-from moe_kernels.tuned.lookup import explain, lookup, pinned, refresh, untuned
+from moe_kernels.tuned.lookup import explain, lookup, pinned, refresh
 from moe_kernels.tuned.source import source_hash
 
 __all__ = [
@@ -38,5 +38,4 @@ __all__ = [
     "results_folders",
     "serialise",
     "source_hash",
-    "untuned",
 ]

@@ -48,11 +48,6 @@ class Knowledge:
         """Reads the environment, and no file yet."""
         return cls(results_folders(), _admitted_evidence(), _triton_version())
 
-    @classmethod
-    def nothing(cls) -> Knowledge:
-        """No folder of results, so that every lookup takes the default."""
-        return cls((), ADMITTED[0], _triton_version())
-
     def question(
         self,
         kernel: TunableKernel,

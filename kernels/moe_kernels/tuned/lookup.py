@@ -99,20 +99,6 @@ def pinned(configs: Mapping[str, Mapping[str, Value]]) -> Iterator[None]:
         _answers, _pins = before
 
 
-@contextmanager
-def untuned() -> Iterator[None]:
-    """Within it, lookups of all threads take the default configs: what a tuned model is compared with."""
-    global _answers, _remembered, _knowledge
-    with _lock:
-        kept = _answers, _remembered, _knowledge
-        _answers, _remembered, _knowledge = {}, 0, Knowledge.nothing()
-    try:
-        yield
-    finally:
-        with _lock:
-            _answers, _remembered, _knowledge = kept
-
-
 def explain(
     kernel: str | TunableKernel,
     problem: Mapping[str, int | str],

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from moe_kernels import tuned
 from moe_kernels.registry import TUNABLES
-from workbench.bench.gemma4 import arms, compare
+from moe_kernels.routing import split_routing
+from workbench.bench.gemma4 import compare
 from workbench.bench.gemma4.models import ModelSource, open_model
-from workbench.models.gemma4 import Gemma4Experts
-from workbench.models.gemma4 import router as routers
+from workbench.models.gemma4 import Gemma4Experts, arms
 
 PROBLEM = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704, "dtype": "bf16"}
 
@@ -32,10 +34,10 @@ def test_arms_that_compute_the_same_are_within_the_floor(model, ids):
 
 def test_an_arm_that_routes_to_the_second_best_is_beyond_the_floor(model, ids, monkeypatch):
     def next_best(logits, scale, top_k):
-        weights, ids = routers.split_routing(logits, scale, top_k + 1)
+        weights, ids = split_routing(logits, scale, top_k + 1)
         return weights[:, 1:].contiguous(), ids[:, 1:].contiguous()
 
-    monkeypatch.setitem(routers._ROUTINGS, "fused", next_best)
+    monkeypatch.setitem(arms.ARMS, "fused", replace(arms.ARMS["fused"], route=next_best))
     judged, _, _ = compare.compare_arms(model, ["split", "fused"], ids)
     assert judged[0].passes is False
     assert judged[0].quality.expert_mismatch > 0.9
@@ -43,10 +45,10 @@ def test_an_arm_that_routes_to_the_second_best_is_beyond_the_floor(model, ids, m
 
 def test_an_arm_whose_weights_are_a_little_off_is_beyond_the_floor(model, ids, monkeypatch):
     def flatter(logits, scale, top_k):
-        weights, ids = routers.split_routing(logits, scale, top_k)
+        weights, ids = split_routing(logits, scale, top_k)
         return weights**0.95, ids
 
-    monkeypatch.setitem(routers._ROUTINGS, "fused", flatter)
+    monkeypatch.setitem(arms.ARMS, "fused", replace(arms.ARMS["fused"], route=flatter))
     judged, _, floor = compare.compare_arms(model, ["split", "fused"], ids)
     assert judged[0].quality.kl_mean > floor.kl_mean
     assert judged[0].passes is False
@@ -76,13 +78,13 @@ def test_the_configs_of_the_floor_are_ones_that_the_kernels_take(variant):
 
 def test_arms_other_than_tuned_take_no_tuned_config(model):
     with arms.running(
-        model, "fused", arms.Variant("x", backend="torch", configs={"routing": {"num_warps": 8}})
+        model, arms.ARMS["fused"], arms.Variant("x", backend="torch", configs={"routing": {"num_warps": 8}})
     ):
         problem = {"num_experts": 128, "top_k": 8, "dtype": "bf16"}
         assert tuned.lookup("routing", problem, 8, "NVIDIA_B200")["num_warps"] == 8
         assert tuned.lookup("experts", PROBLEM, 8, "NVIDIA_B200") == TUNABLES["experts"].default_config
         assert {each.backend for each in model.modules() if isinstance(each, Gemma4Experts)} == {"torch"}
-    with arms.running(model, "tuned"):
+    with arms.running(model, arms.ARMS["tuned"]):
         assert (
             arms.tuned.lookup("routing", problem, 8, "NVIDIA_B200")
             == tuned.explain("routing", problem, 8, "NVIDIA_B200").config

@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 
+from moe_kernels.routing import fused_routing, split_routing
 from workbench.bench.engine import NoEnergy, WallClock
 from workbench.bench.gemma4.engine import Gemma4Engine
 from workbench.bench.gemma4.models import (
@@ -78,7 +79,7 @@ def test_each_arm_routes_its_own_way(named, monkeypatch):
     seen = []
     forward = Gemma4Router.forward
     monkeypatch.setattr(
-        Gemma4Router, "forward", lambda self, hidden: (seen.append(self.routing), forward(self, hidden))[1]
+        Gemma4Router, "forward", lambda self, hidden: (seen.append(self.route), forward(self, hidden))[1]
     )
     engine = Gemma4Engine(named)
     with (
@@ -86,10 +87,10 @@ def test_each_arm_routes_its_own_way(named, monkeypatch):
         engine.open("fused", **SHAPE, draft_tokens=0) as fused,
     ):
         decoded(split, 0, 1)
-        assert set(seen) == {"split"}
+        assert set(seen) == {split_routing}
         seen.clear()
         decoded(fused, 0, 1)
-        assert set(seen) == {"fused"}
+        assert set(seen) == {fused_routing}
 
 
 @pytest.mark.parametrize("draft_tokens", [1, 3])

@@ -77,6 +77,14 @@ def test_no_tokens_give_no_rows(dtype):
     assert (out.shape, out.dtype) == ((0, TINY.hidden_size), dtype)
 
 
+def test_the_experts_compile_into_one_graph(monkeypatch):
+    monkeypatch.setattr(experts, "GATHERED_ELEMENTS", 0)
+    block = Gemma4Experts(TINY)
+    call = torch.randn(5, TINY.hidden_size), torch.rand(5, 2), torch.randint(TINY.num_experts, (5, 2))
+    with torch.no_grad():
+        assert torch.equal(torch.compile(block, backend="aot_eager", fullgraph=True)(*call), block(*call))
+
+
 def test_parameters_are_named_as_in_the_checkpoint_s_layer():
     shapes = {name: list(parameter.shape) for name, parameter in Gemma4MoE(TINY).named_parameters()}
     hidden, inner, experts = TINY.hidden_size, TINY.moe_intermediate_size, TINY.num_experts

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_kernels.formats import Fp8, Int4, Nvfp4, parse_format
+from moe_kernels.formats import Fp8, Int4, Nvfp4, linear, parse_format, quantised_linear
 
 NAMES = (
     "int4-g32",
@@ -61,6 +61,24 @@ def test_quantised_weights_know_their_size(weight_format):
     one = held.expert(1)
     assert torch.equal(weight_format.dequantise(one)[0], weight_format.dequantise(held)[1])
     assert held.to("meta").device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("rows", "start", "stop"), [(300, 0, 128), (300, 128, 256), (300, 256, 300), (128, 0, 128)]
+)
+def test_some_rows_are_those_of_the_whole(weight_format, rows, start, stop):
+    held = weight_format.quantise(torch.randn(2, rows, 64))
+    part = held.rows(start, stop)
+    weight_format.check(part)
+    assert torch.equal(weight_format.dequantise(part), weight_format.dequantise(held)[:, start:stop])
+
+
+def test_a_product_in_pieces_is_the_whole_product(weight_format, monkeypatch):
+    held = weight_format.quantise(torch.randn(1, 300, 64))
+    tokens = torch.randn(3, 64, dtype=torch.float64)
+    whole = quantised_linear(tokens, held)
+    monkeypatch.setattr(linear, "ELEMENTS_AT_A_TIME", 1)
+    torch.testing.assert_close(quantised_linear(tokens, held), whole)
 
 
 def test_an_empty_one_has_the_layout_that_quantising_makes(weight_format):

@@ -322,22 +322,6 @@ def test_torch_compile_sees_the_row_of_each_token_count(results):
     assert [scale(torch.ones(tokens))[0].item() for tokens in (4, 8, 5, 7, 4)] == [2, 3, 2, 3, 2]
 
 
-def test_within_untuned_every_lookup_takes_the_default_and_says_nothing(results, said):
-    write(results, a_file({8: a_row(2)}))
-    tuned_config = ask()
-    with tuned.untuned():
-        assert ask() == DEFAULT != tuned_config
-    assert ask() is tuned_config
-    assert not said()
-
-
-def test_an_error_within_untuned_brings_the_tuned_configs_back(results):
-    write(results, a_file({8: a_row(2)}))
-    with pytest.raises(KeyError), tuned.untuned():
-        raise KeyError
-    assert ask()["block"] == 2
-
-
 def test_a_pinned_kernel_gets_its_config_wherever_it_is_looked_up_and_only_then():
     problem = {"num_experts": 128, "top_k": 8, "dtype": "bf16"}
     before = tuned.lookup("routing", problem, 8, "NVIDIA_B200")

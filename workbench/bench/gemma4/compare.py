@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.bench.gemma4.arms import AS_IS, Variant, running
 from workbench.bench.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
 from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
+from workbench.models.gemma4.arms import AS_IS, Variant, find_arm, running
 
 __all__ = ["MARGIN", "ArmQuality", "compare_arms", "other_configs"]
 
@@ -120,7 +120,7 @@ def _teacher_force(
     for column in range(length):
         seen = []
         for (arm, variant), cache in zip(sides, caches, strict=True):
-            with running(model, arm, variant), _watched(model) as routed:
+            with running(model, find_arm(arm), variant), _watched(model) as routed:
                 logits, _ = model.step(ids[:, column : column + 1], cache)
             cache.lengths += 1
             seen.append(

@@ -12,10 +12,10 @@ import torch
 
 from workbench import __version__
 from workbench.bench.engine import EngineFacts, Session
-from workbench.bench.gemma4.arms import find_arm
 from workbench.bench.gemma4.models import NamedModel, slug_of
 from workbench.bench.gemma4.session import DraftSession, Load, PlainSession
 from workbench.models.gemma4 import Gemma4Assistant
+from workbench.models.gemma4.arms import find_arm
 from workbench.models.gemma4.kv_cache import StaticKVCache
 
 __all__ = ["ON_CPU", "Gemma4Engine"]

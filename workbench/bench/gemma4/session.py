@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from workbench.bench.engine import Step
-from workbench.bench.gemma4.arms import running
 from workbench.models.gemma4 import Gemma4Assistant, Gemma4ForCausalLM
+from workbench.models.gemma4.arms import find_arm, running
 from workbench.models.gemma4.generate import Request
 from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.kv_cache import StaticKVCache
@@ -62,7 +62,7 @@ class _GreedySession:
     @torch.inference_mode()
     def prefill(self) -> Sequence[int]:
         """Reads the prompts; each sequence gets its first token."""
-        with running(self._model, self._load.arm):
+        with running(self._model, find_arm(self._load.arm)):
             self._begin(self._model.start(self._ids, self._lengths, self._cache))
         self._synchronise()
         return [1] * self._cache.batch
@@ -88,7 +88,7 @@ class PlainSession(_GreedySession):
     def __init__(self, load: Load) -> None:
         super().__init__(load)
         token = torch.zeros(load.cache.batch, 1, dtype=torch.int64, device=load.model.device)
-        with running(load.model, load.arm):
+        with running(load.model, find_arm(load.arm)):
             self._step: Callable[..., tuple[Tensor, Tensor]] = captured(
                 partial(load.model.step, cache=load.cache), token, enabled=load.graph
             )
@@ -99,7 +99,7 @@ class PlainSession(_GreedySession):
     @torch.inference_mode()
     def step(self) -> Step:
         """Decodes a token."""
-        with running(self._model, self._load.arm):
+        with running(self._model, find_arm(self._load.arm)):
             logits, _ = self._step(self._token)
         self._cache.lengths += 1
         self._token = logits.argmax(dim=-1)
@@ -133,7 +133,7 @@ class DraftSession(_GreedySession):
         self._select = self._request.select()
         # Whatever an empty cache would have attention do, no run does it.
         load.cache.lengths.fill_(1)
-        with running(model, load.arm):
+        with running(model, find_arm(load.arm)):
             self._draft = make_drafter(model, assistant, load.cache, self._request, (token, state))
             self._check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
                 partial(model.step, cache=load.cache),
@@ -150,7 +150,7 @@ class DraftSession(_GreedySession):
         """Drafts, and checks the draft."""
         progress = self._progress
         running_before = ~progress.done
-        with running(self._model, self._load.arm):
+        with running(self._model, find_arm(self._load.arm)):
             drafted = self._draft(progress.token, progress.state)
             gained = check_draft(progress, drafted, self._check, self._select)
         self._cache.lengths += gained

@@ -12,9 +12,9 @@ import torch
 from lm_eval.api.model import TemplateLM
 from torch import Tensor
 
-from workbench.bench.gemma4.arms import running
 from workbench.bench.text import Tokenizer
 from workbench.models.gemma4 import Gemma4ForCausalLM
+from workbench.models.gemma4.arms import find_arm, running
 
 __all__ = ["HarnessModel"]
 
@@ -64,7 +64,7 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
         for row, tokens in enumerate(rows):
             ids[row, : len(tokens)] = torch.tensor(tokens)
-        with running(self._model, self._arm):
+        with running(self._model, find_arm(self._arm)):
             logits = self._model(ids.to(self._model.device), [len(row) for row in rows])
         for row, (context, wanted) in enumerate(pairs):
             first = len(context) - 1

@@ -7,7 +7,15 @@ from types import MappingProxyType
 
 from workbench._complaints import suggestion
 from workbench.errors import InputError
-from workbench.integrations.engines.engine import AXES, CONFIG_KEYS, LADDER, Config, Engine, TableName
+from workbench.integrations.engines.engine import (
+    AXES,
+    CONFIG_KEYS,
+    LADDER,
+    MAX_VALUE,
+    Config,
+    Engine,
+    TableName,
+)
 from workbench.integrations.engines.sglang import SGLang
 from workbench.integrations.engines.vllm import VLLM
 
@@ -31,6 +39,7 @@ __all__ = [
     "CONFIG_KEYS",
     "ENGINES",
     "LADDER",
+    "MAX_VALUE",
     "VLLM",
     "Config",
     "Engine",

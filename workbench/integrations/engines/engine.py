@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from workbench.devices.device import Device
 from workbench.errors import InputError
+from workbench.yaml_source import brief
 
 Config = dict[str, int]
 Problem = Mapping[str, int | str]
@@ -32,6 +33,8 @@ FOREIGN_GPU_KEYS = frozenset({"waves_per_eu", "matrix_instr_nonkdim", "kpack", "
 # The token counts of both engines' tuners (benchmark_moe.py; tuning_fused_moe_triton.py).
 LADDER = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096)
 MAX_BATCH = 32768
+# A launch takes no greater integers.
+MAX_VALUE = 2**31 - 1
 
 _NAME = re.compile(
     r"E=(?P<experts>[0-9]{1,9}),N=(?P<size>[0-9]{1,9}),device_name=(?P<device>[^,]*?)"
@@ -167,11 +170,14 @@ class Engine(ABC):
             )
         for axis in (*AXES[:-1], *problem.keys() & {"group_size"}):
             if type(problem[axis]) is not int:
-                raise InputError(f"must be an integer, got {problem[axis]!r}", key=f"problem.{axis}")
+                raise InputError(
+                    f"must be an integer, got {brief(repr(problem[axis]), 60)}", key=f"problem.{axis}"
+                )
         dtype = str(problem["dtype"])
         if dtype not in self.dtypes:
             allowed = ", ".join(self.dtypes)
-            raise InputError(f"{self.title} reads no table for dtype {dtype!r}; it does for {allowed}")
+            what = f"{self.title} reads no table for dtype {brief(repr(dtype), 60)}; it does for {allowed}"
+            raise InputError(what)
         return TableName(
             num_experts=int(problem["num_experts"]),
             size=self.size_of(problem),

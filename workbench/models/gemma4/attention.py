@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from workbench.models.gemma4.config import Gemma4Config, LayerType
-from workbench.models.gemma4.direct import DirectLinear
+from workbench.models.gemma4.direct import DirectLinear, DirectModule
 from workbench.models.gemma4.kv_cache import LayerCache
 from workbench.models.gemma4.norm import Gemma4RMSNorm, rms_norm
 from workbench.models.gemma4.rope import rotate
@@ -35,7 +35,7 @@ class AttentionInputs:
     store: Store
 
 
-class Gemma4QueryAttention(nn.Module):
+class Gemma4QueryAttention(DirectModule):
     """Attention without keys and values of its own: it reads what another model's layer stored.
 
     Scores are not scaled, since queries and keys are normalised. Parameters as in the checkpoint: `q_proj`,

@@ -1,4 +1,4 @@
-"""Small modules that are called often, with less between the call and the work."""
+"""Modules with less between the call and the work."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ from torch import nn
 
 
 class DirectModule(nn.Module):
-    """Goes straight to `forward` where no hook of its own is to be run.
+    """Goes straight to `forward` where no hook of its own is to be run, and finds its parts as plain attributes.
 
-    A decode step of a small model calls more than a hundred norms and projections, and what torch does around each
-    call costs about as much as the call. Hooks registered for all modules at once are not run.
+    A decode step of a small model calls and reads hundreds of modules, and what torch does around each call and each
+    read costs about as much as a small operation. Hooks registered for all modules at once are not run. Parameters and
+    buffers are read as torch reads them, so that `torch.func.functional_call` can replace them.
     """
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs `forward`, with its hooks where there are any."""
         if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
-            return super().__call__(*args)
-        return self.forward(*args)
+            return super().__call__(*args, **kwargs)
+        return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute; a module also where Python looks before it asks torch."""
+        super().__setattr__(name, value)
+        if name in self.__dict__.get("_modules", ()):
+            self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        """Removes an attribute, a module from both places."""
+        if name in self._modules:
+            del self.__dict__[name]
+        super().__delattr__(name)
 
 
 class DirectLinear(DirectModule, nn.Linear):

@@ -12,6 +12,7 @@ from moe_kernels.experts.backend import BACKENDS, Backend
 from moe_kernels.formats import QuantisedWeights, WeightFormat, parse_format
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectModule
 
 # Up to here, on a CPU, a copy of the experts' weights costs less than a product for each expert in use.
 GATHERED_ELEMENTS = 2**18
@@ -25,7 +26,7 @@ SUFFIXES: Mapping[str, str] = {
 }
 
 
-class Gemma4Experts(nn.Module):
+class Gemma4Experts(DirectModule):
     """Experts by `moe_kernels.experts.fused_experts`: Triton kernels for bf16 and fp16 on CUDA, else torch operations.
 
     Parameters as in the checkpoint: `gate_up_proj` [E, 2I, H], the gate in the first I rows of an expert and
@@ -64,32 +65,17 @@ class Gemma4Experts(nn.Module):
         self.config = config
         self.backend = backend
         self.format: WeightFormat | None = None
+        experts, hidden, inner = config.num_experts, config.hidden_size, config.moe_intermediate_size
+        # E, N and K of each projection.
+        self.shapes = {"gate_up_proj": (experts, 2 * inner, hidden), "down_proj": (experts, hidden, inner)}
         if format is None:
             for name, shape in self.shapes.items():
                 self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         else:
-            known = parse_format(format) if isinstance(format, str) else format
-            self.hold(*(self._empty(known, shape, device, dtype) for shape in self.shapes.values()))
+            known, scale_dtype = _parsed(format), dtype or torch.get_default_dtype()
+            shapes = self.shapes.values()
+            self.hold(*(known.empty(*shape, device=device, scale_dtype=scale_dtype) for shape in shapes))
         self.reset_parameters()
-
-    @staticmethod
-    def _empty(
-        known: WeightFormat,
-        shape: tuple[int, int, int],
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
-    ) -> QuantisedWeights:
-        return known.empty(*shape, device=device, scale_dtype=dtype or torch.get_default_dtype())
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, int, int]]:
-        """E, N and K of each projection."""
-        experts, hidden, inner = (
-            self.config.num_experts,
-            self.config.hidden_size,
-            self.config.moe_intermediate_size,
-        )
-        return {"gate_up_proj": (experts, 2 * inner, hidden), "down_proj": (experts, hidden, inner)}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -146,7 +132,7 @@ class Gemma4Experts(nn.Module):
         """
         if self.format is not None:
             raise ValueError(f"format: the experts are quantised already, as {self.format}")
-        known = parse_format(format) if isinstance(format, str) else format
+        known = _parsed(format)
         self.hold(*(known.quantise(getattr(self, name)) for name in PROJECTIONS))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Gemma4Experts:
@@ -187,7 +173,8 @@ class Gemma4Experts(nn.Module):
             self.projection("down_proj"),
             weights,
             ids,
-            activation=self.config.hidden_activation,
+            # A plain string: torch.compile traces no methods of an enumeration.
+            activation=self.config.hidden_activation.value,
             backend=self.backend,
         )
 
@@ -211,6 +198,10 @@ class Gemma4Experts(nn.Module):
     def extra_repr(self) -> str:
         """The options that are no parameters."""
         return f"backend={self.backend}" + (f", format={self.format}" if self.format else "")
+
+
+def _parsed(format: WeightFormat | str) -> WeightFormat:
+    return parse_format(format) if isinstance(format, str) else format
 
 
 def buffer_name(held: WeightFormat, projection: str, attribute: str) -> str:

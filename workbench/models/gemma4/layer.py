@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from workbench.models.gemma4.attention import AttentionInputs, Gemma4Attention, Gemma4QueryAttention
 from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.direct import DirectModule
 from workbench.models.gemma4.kv_cache import LayerCache
 from workbench.models.gemma4.mlp import Gemma4MLP
 from workbench.models.gemma4.moe import Gemma4MoE
@@ -14,7 +15,7 @@ from workbench.models.gemma4.norm import Gemma4RMSNorm
 from workbench.models.gemma4.router import Routing
 
 
-class Gemma4DecoderLayer(nn.Module):
+class Gemma4DecoderLayer(DirectModule):
     """One layer, with parameters named as in the checkpoint's layer.
 
         r   = x + post_attention_layernorm(self_attn(input_layernorm(x)))
@@ -55,7 +56,7 @@ class Gemma4DecoderLayer(nn.Module):
         self.mlp = Gemma4MLP(config, device=device, dtype=dtype)
         for name in self._norms(config):
             norm = Gemma4RMSNorm(config.hidden_size, config.rms_norm_eps, device=device, dtype=dtype)
-            self.register_module(name, norm)
+            setattr(self, name, norm)
         self.register_buffer("layer_scalar", torch.ones(1, device=device, dtype=dtype))
         self._moe: tuple[Gemma4MoE, ...] = ()
         if config.enable_moe_block:
@@ -74,7 +75,7 @@ class Gemma4DecoderLayer(nn.Module):
     def _adopt(self, moe: Gemma4MoE) -> None:
         """Takes the block's parts as its own: in the checkpoint they have no prefix within the layer."""
         for name, part in moe.named_children():
-            self.register_module(name, part)
+            setattr(self, name, part)
         # In a tuple, so that torch does not register the block, and with it every parameter a second time.
         self._moe = (moe,)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moe_kernels.activation import Activation
 from workbench.models.gemma4.config import Gemma4Config
-from workbench.models.gemma4.direct import DirectLinear
+from workbench.models.gemma4.direct import DirectLinear, DirectModule
 
 
-class Gemma4MLP(nn.Module):
+class Gemma4MLP(DirectModule):
     """`down_proj(act(gate_proj(x)) * up_proj(x))`, with parameters named so in the checkpoint.
 
     Args:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moe_kernels.experts.backend import Backend
 from moe_kernels.formats import WeightFormat
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectModule
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.norm import Gemma4RMSNorm
 from workbench.models.gemma4.router import Gemma4Router, Routing
 
 
-class Gemma4MoE(nn.Module):
+class Gemma4MoE(DirectModule):
     """Router and experts with the two norms around the experts; runs beside the layer's dense MLP.
 
     `post_feedforward_layernorm_2(experts(pre_feedforward_layernorm_2(r), router(r)))`: the router sees the

@@ -24,7 +24,7 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     Returns:
         [..., H] in the dtype of `hidden`.
     """
-    if not hidden.is_cpu:
+    if not hidden.is_cpu or torch.compiler.is_compiling():
         return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
     # On a CPU torch's own is a dozen operations, and each scalar among them costs more than a small tensor.
     wide = hidden if (plain := hidden.dtype is torch.float32) else hidden.float()

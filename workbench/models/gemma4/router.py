@@ -12,15 +12,16 @@ from torch.nn import functional
 from moe_kernels.routing import fused_routing, split_routing
 from workbench.models.gemma4.checks import check_choice, check_shape
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectLinear, DirectModule
 from workbench.models.gemma4.norm import rms_norm
 
 Routing = Literal["fused", "split"]
 # Takes logits [T, E], the experts' scale [E] and K; gives weights [T, K] and ids [T, K].
 Route: TypeAlias = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-_ROUTINGS: dict[str, Route] = {"fused": fused_routing, "split": split_routing}
+_ROUTES: dict[str, Route] = {"fused": fused_routing, "split": split_routing}
 
 
-class Gemma4Router(nn.Module):
+class Gemma4Router(DirectModule):
     """Scores the experts and routes each token to the top K.
 
     `logits = proj(rms_norm(hidden) * scale * H^-0.5)`, then the softmax over the K greatest logits, times the
@@ -48,12 +49,12 @@ class Gemma4Router(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_choice("routing", routing, _ROUTINGS)
+        check_choice("routing", routing, _ROUTES)
         self.config = config
-        self.routing = routing
-        # What a profile's arm routes with instead; the weights stay where they are.
-        self.route: Route | None = None
-        self.proj = nn.Linear(config.hidden_size, config.num_experts, bias=False, device=device, dtype=dtype)
+        self.route = _ROUTES[routing]
+        self.proj = DirectLinear(
+            config.hidden_size, config.num_experts, bias=False, device=device, dtype=dtype
+        )
         self.scale = nn.Parameter(torch.ones(config.hidden_size, device=device, dtype=dtype))
         self.per_expert_scale = nn.Parameter(torch.ones(config.num_experts, device=device, dtype=dtype))
 
@@ -87,9 +88,8 @@ class Gemma4Router(nn.Module):
             ValueError: `hidden` has another shape.
         """
         check_shape("hidden", hidden, "T", self.config.hidden_size)
-        route = self.route or _ROUTINGS[self.routing]
-        return route(self.logits(hidden), self.per_expert_scale, self.config.top_k_experts)
+        return self.route(self.logits(hidden), self.per_expert_scale, self.config.top_k_experts)
 
     def extra_repr(self) -> str:
         """The options that are no parameters."""
-        return f"top_k={self.config.top_k_experts}, routing={self.routing}"
+        return f"top_k={self.config.top_k_experts}, routing={self.route.__name__}"

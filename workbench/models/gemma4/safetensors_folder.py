@@ -4,16 +4,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workbench.models.gemma4.checkpoint_error import CheckpointError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+
+_DTYPES: Mapping[str, torch.dtype] = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a file says of a tensor before it is read.
+
+    Attributes:
+        name: of the tensor.
+        file: the path of the file.
+        shape: of the tensor.
+        dtype: of the tensor; None for one that is not read.
+        dtype_word: the dtype as torch spells it, or the file where torch does not.
+    """
+
+    name: str
+    file: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype | None
+    dtype_word: str
+
+    def error(self, message: str) -> CheckpointError:
+        """An error that names file and tensor."""
+        return CheckpointError(message, file=self.file, key=self.name)
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -58,25 +98,59 @@ def tensor_files(folder: Path) -> Mapping[str, str]:
     return files
 
 
-def open_tensors(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """Each tensor's name with a function that reads it, file by file; one file is open at a time.
+def read_headers(folder: Path, files: Mapping[str, str]) -> tuple[dict[str, Header], dict[str, str]]:
+    """Reads no tensor.
 
     Args:
         folder: where the files are.
         files: of `tensor_files`.
 
+    Returns:
+        The header of each tensor, and the files of tensors that the index does not know, by name.
+
     Raises:
         CheckpointError: a file is missing or damaged, or lacks a tensor that the index puts there.
     """
-    for file in dict.fromkeys(files.values()):
+    headers: dict[str, Header] = {}
+    unknown: dict[str, str] = {}
+    for file, names in _by_file(files).items():
         with _open(folder / file) as content:
             held = set(content.keys())
-            for name in (name for name, place in files.items() if place == file):
+            unknown |= dict.fromkeys(sorted(held - names.keys() - files.keys()), file)
+            for name in names:
                 if name not in held:
-                    raise CheckpointError(
-                        f"missing, though {INDEX} has it there", file=folder / file, key=name
-                    )
+                    message = f"missing, though {INDEX} has it there"
+                    raise CheckpointError(message, file=folder / file, key=name)
+                entry = content.get_slice(name)
+                headers[name] = _header(name, folder / file, tuple(entry.get_shape()), str(entry.get_dtype()))
+    return headers, unknown
+
+
+def _header(name: str, file: Path, shape: tuple[int, ...], stored: str) -> Header:
+    dtype = _DTYPES.get(stored)
+    word = stored if dtype is None else str(dtype).removeprefix("torch.")
+    return Header(name=name, file=file, shape=shape, dtype=dtype, dtype_word=word)
+
+
+def open_tensors(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """Each tensor's name with a function that reads it, file by file; one file is open at a time.
+
+    Args:
+        folder: where the files are.
+        files: of `tensor_files`, after `read_headers` found all of them.
+    """
+    for file, names in _by_file(files).items():
+        with _open(folder / file) as content:
+            for name in names:
                 yield name, partial(content.get_tensor, name)
+
+
+def _by_file(files: Mapping[str, str]) -> dict[str, dict[str, None]]:
+    """The names in each file, in their order."""
+    found: dict[str, dict[str, None]] = {}
+    for name, file in files.items():
+        found.setdefault(file, {})[name] = None
+    return found
 
 
 def _open(path: Path) -> Any:

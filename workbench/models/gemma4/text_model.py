@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.direct import DirectModule
 from workbench.models.gemma4.kv_cache import LayerCache
 from workbench.models.gemma4.layer import Gemma4DecoderLayer
 from workbench.models.gemma4.norm import Gemma4RMSNorm
@@ -16,7 +17,7 @@ from workbench.models.gemma4.passes import Pass
 from workbench.models.gemma4.router import Routing
 
 
-class Gemma4TextModel(nn.Module):
+class Gemma4TextModel(DirectModule):
     """Embedding, layers and final norm; parameters as in the checkpoint: `embed_tokens`, `layers`, `norm`.
 
     Args:

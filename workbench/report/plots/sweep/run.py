@@ -16,7 +16,15 @@ from workbench.yaml_source import brief
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config, Problem
 
-__all__ = ["ProblemTrials", "RecordedRun", "find_run", "read_run", "select_problems"]
+__all__ = [
+    "ProblemTrials",
+    "RecordedRun",
+    "find_run",
+    "read_about",
+    "read_run",
+    "run_of",
+    "select_problems",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +113,21 @@ def read_run(folder: Path) -> RecordedRun:
     Raises:
         InputError: it is damaged or holds no trial; names file and line.
     """
-    about = _read_about(folder / "sweep.json")
+    about = read_about(folder / "sweep.json")
     trials = tuple(read_trials(folder / "trials.jsonl"))
     if not trials:
         raise InputError("holds no trial yet", file=folder / "trials.jsonl")
+    return run_of(folder, about, trials)
+
+
+def run_of(folder: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> RecordedRun:
+    """A run of what its folder holds.
+
+    Args:
+        folder: of the run.
+        about: what `sweep.json` says.
+        trials: at least one.
+    """
     sweep, device = _mapping(about, "sweep"), _mapping(about, "device")
     kernel = str(sweep.get("kernel", "unknown kernel"))
     defaults = _Defaults(_mapping(about, "default") or _mapping(sweep, "default"), kernel)
@@ -122,7 +141,12 @@ def read_run(folder: Path) -> RecordedRun:
     )
 
 
-def _read_about(path: Path) -> Mapping[str, Any]:
+def read_about(path: Path) -> Mapping[str, Any]:
+    """Reads `sweep.json`.
+
+    Raises:
+        InputError: it cannot be read, or is no JSON object.
+    """
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,0 +1,210 @@
+"""How often `compare` fails on equal things, and finds what is 3 % slower: `python benchmarks/compare.py [--runs 200]`.
+
+Every run writes two results as files, as the tool's own measuring would, and compares them as the command does:
+
+- winners: 22 rows, each the tool's own measuring (interleaved rounds, two sessions) on a replayed GPU with
+  the noise of `workbench.replay.noise`: drift between windows, wandering, bursts, throttling;
+- bench: 3 arms on 5 loads, 5 repeats each; a row's repeats are drawn from the raw times of one config of a recorded
+  landscape (`$WORKBENCH_SHARED/data/landscapes`), else lognormal of 0.5 %; `--run-to-run` shifts rows between runs;
+- steps: a trace of 16 steps, its steps drawn likewise.
+
+A/A: both of the same truth, any failure is false. `one` row of B, or `all`, is 3 % slower: a failure is a detection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from moe_kernels.tuned import Row, Run, TunedFile, serialise
+from workbench.bench.figures import of_repeats
+from workbench.bench.rows import BenchFile, BenchRow, write_bench
+from workbench.compare.compare import compare
+from workbench.replay.noise import Noise, NoisyGpu
+from workbench.sweep.measure import MeasureSettings, TimedConfig, measure_batch
+
+SLOWER = 1.03
+LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
+ARMS, LOADS, REPEATS, STEPS = ("split", "fused", "tuned"), (1, 8, 32, 64, 128), 5, 16
+ROWS = {"steps": 1, "winners": len(LADDER), "quiet winners": len(LADDER)}
+Draw = np.random.Generator
+Factors = Callable[[int], float]
+Jitter = Mapping[str, list[np.ndarray]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=100, help="comparisons of each kind")
+    parser.add_argument("--slower", type=float, default=SLOWER, help="what B takes where it is slower")
+    parser.add_argument(
+        "--run-to-run", type=float, default=0.003, help="standard deviation of a row's shift a run"
+    )
+    parser.add_argument("--jitter", help="standard deviation of a repeat; without it, recorded launches")
+    parser.add_argument("--kinds", default="winners,quiet winners,bench,steps")
+    arguments = parser.parse_args()
+    jitter = lognormal(float(arguments.jitter)) if arguments.jitter else recorded_jitter()
+    print(f"repeats: {', '.join(jitter)}; slower by {arguments.slower - 1:.1%}")
+    print(f"{'':<16}{'A/A false':>12}{'one row':>12}{'all rows':>12}")
+    writers = {
+        "winners": lambda *args: winners(*args, Noise()),
+        "quiet winners": lambda *args: winners(*args, Noise(drift=0.002, throttle_rate=0.0)),
+        "bench": lambda *args: bench(*args, jitter, arguments.run_to_run),
+        "steps": lambda *args: steps(*args, jitter, arguments.run_to_run),
+    }
+    for kind in arguments.kinds.split(","):
+        found = rates(writers[kind], arguments.runs, arguments.slower, ROWS.get(kind, 15))
+        print(f"{kind:<16}" + "".join(f"{sum(each):>7}/{len(each):<4}" for each in found), flush=True)
+
+
+def rates(
+    write: Callable[[Path, Draw, Factors, int], None], runs: int, slower: float, rows: int
+) -> list[list[bool]]:
+    """Whether each comparison failed: of equal things, with one slower row, and with all slower."""
+    found: list[list[bool]] = [[], [], []]
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(runs):
+            cases: tuple[Factors, ...] = (
+                lambda row: 1.0,
+                lambda row, at=run: slower if row == at % rows else 1.0,
+                lambda row: slower,
+            )
+            a = Path(folder) / "a.json"
+            write(a, np.random.default_rng([run, 0]), cases[0], run)
+            for number, factors in enumerate(cases):
+                b = Path(folder) / "b.json"
+                write(b, np.random.default_rng([run, 1, number]), factors, run)
+                found[number].append(compare(a, b).failed)
+    return found
+
+
+def winners(path: Path, draw: Draw, factors: Factors, name: int, noise: Noise) -> None:
+    """A results file whose rows were timed like a sweep's finalists."""
+    noise = replace(noise, seed=int(draw.integers(1 << 30)))
+    rows = {tokens: winner(noise, tokens, factors(place)) for place, tokens in enumerate(LADDER)}
+    run = Run(source_hash="0" * 16, versions={"triton": "3.9.0"}, date="2026-01-01T00:00:00Z")
+    file = TunedFile(
+        kernel="experts",
+        device="NVIDIA_B200",
+        device_name="NVIDIA B200",
+        arch="sm_100",
+        problem={"num_experts": 128},
+        runs={"r": run},
+        rows=rows,
+    )
+    path.write_text(serialise(file))
+
+
+def winner(noise: Noise, tokens: int, factor: float) -> Row:
+    """A config that takes 0.9 of the default, timed against it in two sessions."""
+    settings = MeasureSettings(max_rounds=60, slower_margin=None)
+    sessions = [session(noise, tokens, factor, settings, number) for number in range(2)]
+    times = [each.measurements[0].time_us for each in sessions]
+    defaults = [each.measurements[0].default_time_us for each in sessions]
+    return Row(
+        run="r",
+        config={"num_warps": 4},
+        evidence="measured",
+        time_us=math.sqrt(times[0].median * times[1].median),
+        ci_us=(min(each.low for each in times), max(each.high for each in times)),
+        default_time_us=math.sqrt(defaults[0] * defaults[1]),
+    )
+
+
+def session(noise: Noise, tokens: int, factor: float, settings: MeasureSettings, number: int):
+    gpu, time_us = NoisyGpu(noise, ["row", tokens, number]), 2.0 * tokens**0.5
+    return measure_batch(
+        [TimedConfig("candidate", gpu.timer(0.9 * time_us * factor))],
+        default=gpu.timer(time_us),
+        default_again=gpu.timer(time_us),
+        settings=replace(settings, seed=number),
+        clocks=gpu,
+        now=gpu.now,
+    )
+
+
+def bench(path: Path, draw: Draw, factors: Factors, name: int, jitter: Jitter, run_to_run: float) -> None:
+    """Bench rows as `bench run` writes them."""
+    rows = []
+    for place, (arm, load) in enumerate((arm, load) for arm in ARMS for load in LOADS):
+        pool = pool_of(jitter, 100 * name + place)
+        tpot = [8.0 * factors(place) * each for each in noisy(draw, pool, run_to_run, REPEATS)]
+        metrics = {
+            "tpot_p50_ms": of_repeats(tpot),
+            "tpot_mean_ms": of_repeats([1.01 * each for each in tpot]),
+            "output_tokens_per_s": of_repeats([load * 1e3 / each for each in tpot]),
+            "ttft_p50_ms": of_repeats([90 * each for each in noisy(draw, pool, run_to_run, REPEATS)]),
+        }
+        rows.append(
+            BenchRow(source="workbench", arm=arm, device="NVIDIA_B200", concurrency=load, metrics=metrics)
+        )
+    write_bench(path, BenchFile(schema="workbench.bench/1", origin={}, rows=tuple(rows)))
+
+
+def steps(path: Path, draw: Draw, factors: Factors, name: int, jitter: Jitter, run_to_run: float) -> None:
+    """A trace's summary, with what a gate reads of it."""
+    spans = [4000 * factors(0) * each for each in noisy(draw, pool_of(jitter, name), run_to_run, STEPS)]
+    spread = {"median": float(np.median(spans)), "low": min(spans), "high": max(spans), "count": STEPS}
+    record = {
+        "schema": "workbench.trace-summary/1",
+        "basis": "gpu",
+        "device_names": ["NVIDIA B200"],
+        "reliable": True,
+        "reasons": [],
+        "layers": {"count": 30},
+        "per_step": {"count": STEPS, "span_us": spread, "busy_us": spread, "classes": []},
+        "steps": [{"span_us": each, "busy_us": each, "classes": []} for each in spans],
+        "kernels": [],
+    }
+    path.write_text(json.dumps(record))
+
+
+def noisy(draw: Draw, pool: np.ndarray, run_to_run: float, count: int) -> list[float]:
+    """Repeats around 1 of one run."""
+    shift = math.exp(draw.normal(0.0, run_to_run))
+    return [float(shift * each) for each in draw.choice(pool, count)]
+
+
+def pool_of(jitter: Jitter, name: int) -> np.ndarray:
+    """The same pool for a row on both sides: what differs between configs is no noise."""
+    choose = np.random.default_rng(name)
+    pools = jitter[sorted(jitter)[choose.integers(len(jitter))]]
+    return pools[choose.integers(len(pools))]
+
+
+def lognormal(deviation: float) -> Jitter:
+    """One pool of repeats."""
+    return {f"lognormal, {deviation:.1%}": [np.exp(np.random.default_rng(0).normal(0.0, deviation, 4096))]}
+
+
+def recorded_jitter() -> Jitter:
+    """Raw times of recorded configs over their median, by recording; a repeat is the mean of 20 of them.
+
+    A run of a workload is many steps long: what a single launch jitters by averages out in it.
+    """
+    folder = Path(os.environ.get("WORKBENCH_SHARED", "/nowhere")) / "data" / "landscapes"
+    found = {path.name: recorded(path) for path in sorted(folder.glob("*.json.gz"))}
+    return {name: times for name, times in found.items() if times} or lognormal(0.005)
+
+
+def recorded(path: Path) -> list[np.ndarray]:
+    """Of every 50th config its times, over their median, in means of 20 drawn ones."""
+    cache = json.loads(gzip.decompress(path.read_bytes()))["cache"].values()
+    draw = np.random.default_rng(0)
+    lists = [each["times"] for each in cache if isinstance(each["time"], float) and each.get("times")]
+    raw = [np.asarray(times) / np.median(times) for times in lists[::50]]
+    return [draw.choice(each, (64, 20)).mean(axis=1) for each in raw]
+
+
+if __name__ == "__main__":
+    main()

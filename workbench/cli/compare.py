@@ -1,0 +1,194 @@
+"""`workbench compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from workbench.compare.comparison import Comparison
+    from workbench.report.table import Table
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Before: a file, or a folder of results.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="After: of the same kind.")],
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="METRIC[>PERCENT%],...",
+            help="What alone counts: worse by more than that; or `missing`, rows that B lacks.",
+        ),
+    ] = None,
+    print_only: Annotated[
+        list[str] | None,
+        typer.Option("--print-only", metavar="METRIC,...", help="Shown, and never a failure."),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM,ARM",
+            help="The arm of A and that of B; otherwise arms of one name, or the only one of each.",
+            show_default=False,
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="KEY,...", help="What may differ, as versions.triton or versions."),
+    ] = None,
+    must: Annotated[
+        list[str] | None,
+        typer.Option("--must", metavar="PATTERN", help="A kernel that B's timeline has to run."),
+    ] = None,
+    must_not: Annotated[
+        list[str] | None,
+        typer.Option("--must-not", metavar="PATTERN", help="A kernel that it must not run."),
+    ] = None,
+    run_to_run: Annotated[
+        float,
+        typer.Option(
+            min=0.0, metavar="PERCENT", help="What whole runs of one thing differ by: standard deviation."
+        ),
+    ] = 0.3,
+    github: Annotated[
+        bool,
+        typer.Option(
+            "--github", help="Annotations too, and Markdown into $GITHUB_STEP_SUMMARY where it is set."
+        ),
+    ] = False,
+    benchmark: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write customSmallerIsBetter.json and customBiggerIsBetter.json for github-action-benchmark.",
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="The most figures listed.")] = 30,
+    full: Annotated[bool, typer.Option("--all", help="List every figure.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Gate: is B worse than A, beyond a limit and the noise? Winners, bench rows, trace summaries or profiles.
+
+    A regression is worse by more than its limit and has an interval that leaves out no change; a check that B failed
+    (a run that died, liveness, correctness) is a failure whatever the speed. Each metric has a direction and a
+    limit: time_us, speedup, step_us, busy_us, tpot_p50_ms, output_tokens_per_s and acceptance_length 1.5 %,
+    ttft_p50_ms 5 %; others are printed until --fail-on names them. Modelled and replayed times are never judged.
+
+    Exit codes: 0 no regression, 1 a regression or a failed check, 2 bad input, what must not be compared, or nothing
+    that could be judged.
+
+    Examples:
+        workbench compare results-main results
+        workbench compare main.json pr.json --fail-on 'tpot_p50_ms>2%,ttft_p50_ms>10%' --print-only acceptance_length
+        workbench compare split.json fused.json --must routing_kernel --must-not gatherTopK
+        workbench compare rows.json rows.json --arms split,fused --markdown
+    """
+    from workbench.cli.arguments import comma_list
+    from workbench.compare.compare import compare as compare_sides
+    from workbench.compare.liveness import make_claims
+    from workbench.errors import GateError, IncomparableError
+    from workbench.report.compare import finding
+
+    comparison = compare_sides(
+        a,
+        b,
+        fail_on=fail_on or (),
+        print_only=print_only or (),
+        arms=_arms(arms),
+        allow=[key for text in allow or () for key in comma_list(text) or ()],
+        claims=make_claims(must or (), must_not or ()),
+        run_to_run=run_to_run / 100,
+    )
+    if benchmark is not None:
+        _write_benchmarks(comparison, benchmark)
+    _show(comparison, top=top, full=full, markdown=markdown, as_json=as_json, github=github)
+    if comparison.failed:
+        raise GateError(finding(comparison))
+    if comparison.void:
+        raise IncomparableError(finding(comparison))
+
+
+def _arms(text: str | None) -> tuple[str, str] | None:
+    from workbench.cli.arguments import comma_list
+    from workbench.errors import InputError
+
+    names = comma_list(text)
+    if names is None:
+        return None
+    if len(names) != 2:
+        raise InputError(f"must be an arm of A and one of B, as in split,fused, got {text!r}", key="--arms")
+    return names[0], names[1]
+
+
+def _show(
+    comparison: Comparison, *, top: int, full: bool, markdown: bool, as_json: bool, github: bool
+) -> None:
+    from workbench.report.compare import compare_record, compare_tables
+    from workbench.report.markdown import markdown as as_markdown
+    from workbench.report.table import print_json
+
+    tables = compare_tables(comparison, top=top, full=full)
+    if as_json:
+        print_json(compare_record(comparison))
+    elif markdown:
+        print(as_markdown(tables), end="")
+    else:
+        _print_tables(tables, quoted=github)
+    if github:
+        _summarise(as_markdown(tables))
+        _annotate(comparison, sys.stderr if as_json or markdown else sys.stdout)
+
+
+def _print_tables(tables: Sequence[Table], *, quoted: bool) -> None:
+    """Prints tables, for GitHub as text in which it looks for no commands."""
+    from workbench.report.github import without_commands
+    from workbench.report.table import print_table
+
+    before, after = without_commands()
+    if quoted:
+        print(before)
+    for table in tables:
+        print_table(table)
+    if quoted:
+        print(after)
+
+
+def _annotate(comparison: Comparison, stream: TextIO) -> None:
+    """Prints annotations beside what stands on standard output, which may be a document."""
+    from workbench.report.github import annotation_lines
+
+    for line in annotation_lines(comparison):
+        print(line, file=stream)
+
+
+def _summarise(text: str) -> None:
+    """Adds to the summary of the workflow's step, which GitHub shows with the run."""
+    import os
+
+    from workbench.errors import InputError
+
+    if not (path := os.environ.get("GITHUB_STEP_SUMMARY")):
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", file=path, key="GITHUB_STEP_SUMMARY"
+        ) from error
+
+
+def _write_benchmarks(comparison: Comparison, folder: Path) -> None:
+    from workbench.report.github import benchmarks
+    from workbench.report.table import json_text
+    from workbench.sweep.journal import write_whole
+
+    for tool, figures in benchmarks(comparison).items():
+        write_whole(folder / f"{tool}.json", json_text(figures) + "\n")

@@ -1,0 +1,122 @@
+"""What a comparison found: every figure with its verdict, the checks that failed, and what could not be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from workbench.compare.entry import Better
+
+__all__ = ["SCHEMA", "Comparison", "Judged", "Verdict"]
+
+SCHEMA = "workbench.compare/1"
+
+# `same`: the whole interval lies within the limit. `unresolved`: it does not, and nothing is proven either.
+Verdict: TypeAlias = Literal["regression", "improvement", "same", "unresolved", "no interval", "not timed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One figure of A and of B.
+
+    Attributes:
+        label: what it is of.
+        metric: its name; the unit is its ending.
+        better: which way is better.
+        a: the figure of A; None for a mean over rows.
+        b: of B.
+        change: B over A, less 1; None where A is 0.
+        low: lower end of the interval of `change`, None where there is none.
+        high: upper end.
+        limit: by how much B may be worse, as a fraction.
+        counts: whether a regression fails the gate.
+        shown: whether a table shows it by itself.
+        verdict: what this says.
+    """
+
+    label: str
+    metric: str
+    better: Better
+    a: float | None
+    b: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    limit: float
+    counts: bool
+    shown: bool
+    verdict: Verdict
+
+    @property
+    def judged(self) -> bool:
+        """Whether it could have failed the gate."""
+        return self.counts and self.verdict not in ("no interval", "not timed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All that was found.
+
+    Attributes:
+        a: the path of A.
+        b: the path of B.
+        kinds: what was compared.
+        figures: all of them, regressions first.
+        failures: checks that B failed, a line each.
+        unfit: rows whose figures were not judged since A failed a check, with the check.
+        missing: rows that B lacks.
+        added: rows that A lacks.
+        missing_fails: whether those that B lacks fail the gate.
+        unjudged: metrics that were to be judged and were nowhere.
+        notes: what limits the comparison.
+    """
+
+    a: str
+    b: str
+    kinds: tuple[str, ...]
+    figures: tuple[Judged, ...]
+    failures: tuple[str, ...]
+    unfit: tuple[str, ...]
+    missing: tuple[str, ...]
+    added: tuple[str, ...]
+    missing_fails: bool
+    unjudged: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def regressions(self) -> tuple[Judged, ...]:
+        """Those that count."""
+        return tuple(each for each in self.figures if each.counts and each.verdict == "regression")
+
+    @property
+    def improvements(self) -> tuple[Judged, ...]:
+        """Those that count."""
+        return tuple(each for each in self.figures if each.counts and each.verdict == "improvement")
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """The figures that could have failed the gate."""
+        return tuple(each for each in self.figures if each.judged)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the gate failed: exit code 1."""
+        return bool(self.failures or self.regressions or (self.missing_fails and self.missing))
+
+    @property
+    def void(self) -> str | None:
+        """Why the gate says nothing (exit code 2); None where it says something, or where nothing differs at all."""
+        if self.failed or not self.unjudged:
+            return None
+        return f"{', '.join(self.unjudged)}: differs, and could be judged nowhere; {self._why}"
+
+    @property
+    def _why(self) -> str:
+        verdicts = {each.verdict for each in self.figures if each.metric in self.unjudged}
+        if self.unfit:
+            return f"A failed its own checks: {self.unfit[0]}"
+        if verdicts == {"not timed"}:
+            return "times that are modelled or replayed are no evidence"
+        if "no interval" in verdicts:
+            return "a figure without an interval proves nothing: repeat the runs"
+        return "A and B do not both have it"

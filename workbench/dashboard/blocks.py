@@ -1,0 +1,387 @@
+"""What a page is made of: everything is text, or a number that Python has computed and the page only draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Tone = Literal["", "good", "bad", "quiet", "strong"]
+Kind = Literal["text", "number", "config", "evidence", "strip", "share"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What a row or a chart is about, for the filters; empty where a filter does not apply to it."""
+
+    device: str = ""
+    kernel: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+EVERYTHING = Facets()
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One rung of a strip: its height over the line at 1.0, as a share of the highest.
+
+    Attributes:
+        share: -1 to 1.
+        text: what it stands for.
+        timed: drawn solid; otherwise hollow.
+    """
+
+    share: float
+    text: str
+    timed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: as shown.
+        sort: what it is sorted by, where that is not its text; None sorts last.
+        tone: what it says beside its words.
+        hint: more of it, on hovering.
+        bars: of a strip.
+        share: of a bar, 0 to 1.
+    """
+
+    text: str
+    sort: float | str | None = None
+    tone: Tone = ""
+    hint: str = ""
+    bars: tuple[Bar, ...] = ()
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: in a deep link.
+        label: its heading.
+        kind: how its cells are drawn.
+        sortable: whether a click on the heading sorts.
+        help: more of the heading, on hovering.
+    """
+
+    name: str
+    label: str
+    kind: Kind = "text"
+    sortable: bool = True
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        cells: one a column.
+        facets: for the filters.
+        detail: a table below it, opened on demand.
+        name: of the row in a deep link, where it has a detail.
+    """
+
+    cells: tuple[Cell, ...]
+    facets: Facets = EVERYTHING
+    detail: Table | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: in a deep link; empty where it is not sorted by one.
+        caption: what it is.
+        columns: from left to right.
+        rows: in the order in which they stand at first, which `sort` says.
+        sort: a column's name and whether it descends, None where the order means something else.
+        total: what the count of rows counts, `problems`.
+        folded: shown on demand only: the same as a picture beside it.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    sort: tuple[str, bool] | None = None
+    total: str = "rows"
+    folded: bool = False
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis of a chart.
+
+    Attributes:
+        label: title, unit and direction.
+        scale: how it is laid out.
+        low: its lower end, in the axis's own unit.
+        high: its upper end.
+        ticks: values with their labels.
+    """
+
+    label: str
+    scale: Literal["linear", "log"]
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a series.
+
+    Attributes:
+        x: on the x axis.
+        y: on the y axis.
+        text: all that is told of it.
+        bars: the ends of its interval along y, None without one.
+        across: along x.
+        hollow: drawn hollow: not told apart, or not optimal.
+        label: written beside it.
+    """
+
+    x: float
+    y: float
+    text: str
+    bars: tuple[float, float] | None = None
+    across: tuple[float, float] | None = None
+    hollow: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line of a chart.
+
+    Attributes:
+        name: as the legend has it.
+        colour: a place in the palette, -1 for the baseline's grey, -2 for what failed.
+        marker: a place in the list of shapes, -1 for none.
+        line: how its points are joined.
+        points: from left to right.
+        listed: whether the legend has it.
+    """
+
+    name: str
+    colour: int
+    marker: int
+    line: Literal["solid", "dotted", "dashed", "step", "none"]
+    points: tuple[Point, ...]
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart of lines and points, with the same as a table for whoever cannot see it.
+
+    Attributes:
+        name: unique on the page.
+        title: the finding.
+        subtitle: of what.
+        x: the x axis.
+        y: the y axis.
+        series: in drawing order.
+        rules: horizontal lines: value and label.
+        notes: below it.
+        data: the same as a table.
+        small: True where several stand side by side.
+    """
+
+    name: str
+    title: str
+    subtitle: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    rules: tuple[tuple[float, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    data: Table | None = None
+    small: bool = False
+    kind: Literal["chart"] = "chart"
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A cell of a heat map.
+
+    Attributes:
+        column: its place along x.
+        row: its place along y.
+        text: written in it.
+        hint: all that is told of it.
+        shade: 0 for the best to 1 for the worst, None where nothing is valid.
+        mark: `best`, `default`, both or neither.
+    """
+
+    column: int
+    row: int
+    text: str
+    hint: str
+    shade: float | None
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A heat map.
+
+    Attributes:
+        name: unique on the page.
+        title: the finding.
+        subtitle: of what.
+        x: what runs along x.
+        y: what runs along y.
+        columns: labels along x.
+        rows: labels along y.
+        squares: those that were tried.
+        notes: below it.
+    """
+
+    name: str
+    title: str
+    subtitle: str
+    x: str
+    y: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    squares: tuple[Square, ...]
+    notes: tuple[str, ...] = ()
+    kind: Literal["heat"] = "heat"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A timeline of kernels, as `workbench.timeline.page` gives it."""
+
+    name: str
+    record: Mapping[str, Any]
+    kind: Literal["timeline"] = "timeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Lines of text; `warn` for what limits the figures."""
+
+    lines: tuple[str, ...]
+    tone: Literal["", "warn"] = ""
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One of several things that can be shown.
+
+    Attributes:
+        name: in a deep link.
+        label: as it is chosen by.
+        blocks: what is shown.
+        facets: for the filters.
+    """
+
+    name: str
+    label: str
+    blocks: tuple[Block, ...]
+    facets: Facets = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Several things of which one is shown at a time.
+
+    Attributes:
+        name: in a deep link.
+        label: what is chosen.
+        options: the first is shown at first.
+    """
+
+    name: str
+    label: str
+    options: tuple[Option, ...]
+    kind: Literal["choice"] = "choice"
+
+
+Block = Table | Chart | HeatMap | Timeline | Text | Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+        name: in a deep link.
+        title: what it is about.
+        finding: what it found, in one sentence.
+        blocks: what it shows.
+        notes: what its words mean, and what limits it.
+        empty: True where there is nothing to show; the finding then says what to do.
+    """
+
+    name: str
+    title: str
+    finding: str
+    blocks: tuple[Block, ...] = ()
+    notes: tuple[str, ...] = ()
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """One figure at the top of the page.
+
+    Attributes:
+        label: what it is.
+        value: the figure.
+        detail: of what.
+        panel: where more of it is, a panel's name or empty.
+        tone: what it says beside its words.
+    """
+
+    label: str
+    value: str
+    detail: str
+    panel: str = ""
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choosable:
+    """A value of a filter: as rows have it and as it is shown."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """A whole page.
+
+    Attributes:
+        title: of the page.
+        subtitle: which folder, which definition, when.
+        highlights: the findings, at the top.
+        devices: that can be filtered by.
+        kernels: likewise.
+        evidence: likewise.
+        damaged: the table of damaged files, None where there is none.
+        panels: in the definition's order.
+    """
+
+    title: str
+    subtitle: str
+    highlights: tuple[Highlight, ...]
+    devices: tuple[Choosable, ...]
+    kernels: tuple[Choosable, ...]
+    evidence: tuple[Choosable, ...]
+    damaged: Table | None
+    panels: tuple[Panel, ...] = field(default=())

@@ -1,0 +1,118 @@
+"""How fast the search of a run found its best: the best time so far against trials, problem by problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.dashboard import words
+from workbench.dashboard.axes import count_axis, linear_axis
+from workbench.dashboard.blocks import Block, Cell, Chart, Column, Panel, Point, Row, Series, Table, Text
+from workbench.dashboard.definition import ConvergencePanel
+from workbench.dashboard.panels.common import choice_of_runs, runs_of
+from workbench.dashboard.sources import Results, SweepRun
+from workbench.report.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
+
+_COLUMNS = (
+    Column("problem", "problem"),
+    Column("trials", "trials", "number"),
+    Column("failed", "without a time", "number"),
+    Column("found", "best found at trial", "number"),
+    Column("best", "best us", "number"),
+    Column("default", "default us", "number"),
+    Column("speedup", "speed-up", "number"),
+)
+_LEGEND = (
+    "Line: best time so far, us, lower is better. Dashed: the default. Crosses below: trials without a time."
+)
+_EMPTY = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
+
+
+def collect(results: Results, options: ConvergencePanel) -> Panel:
+    """A small chart a problem and a table of all, a run."""
+    title = options.title or "Convergence of the search"
+    runs = runs_of(results, options)
+    if not runs:
+        return Panel("convergence", title, _EMPTY, empty=True)
+    choice = choice_of_runs("convergence", runs, results, lambda run: _blocks(run, options.problems))
+    return Panel("convergence", title, f"Latest run: {finding(runs[0])}.", (choice,), (_LEGEND,))
+
+
+def finding(run: SweepRun) -> str:
+    """How far a run's search came."""
+    curves, evidence = _curves(run), _evidence(run)
+    mean = words.geometric_mean(curve.speedup for curve in curves if curve.speedup)
+    trials = words.count(sum(curve.trials for curve in curves), "trial")
+    if mean is None:
+        return f"{trials}, no speed-up known"
+    what = f"geometric mean of {words.count(len(curves), 'problem')}" if len(curves) > 1 else "one problem"
+    return f"{words.times(mean, evidence)} over the default ({what}, {trials})"
+
+
+def _curves(run: SweepRun) -> list[Curve]:
+    problems = run.recorded.problems
+    parts = (problems[start : start + MOST_PANELS] for start in range(0, len(problems), MOST_PANELS))
+    return [curve for part in parts for curve in collect_convergence(run.recorded, part).curves]
+
+
+def _evidence(run: SweepRun) -> str:
+    return "modelled" if run.recorded.about else "measured"
+
+
+def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
+    curves, evidence = _curves(run), _evidence(run)
+    charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(curves[:most])]
+    undrawn = len(curves) - len(charts)
+    more = (Text((f"{words.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()
+    heading = Text((f"{finding(run)}.", run.recorded.subtitle))
+    return (heading, *charts, *more, _table(curves, evidence))
+
+
+def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
+    best = [*zip(curve.found_at, curve.best_us, strict=True)]
+    points = tuple(Point(at, time, f"trial {at:,}: {words.time_us(time, evidence)} us") for at, time in best)
+    if points:
+        end = Point(
+            curve.trials,
+            best[-1][1],
+            f"after {curve.trials:,} trials: {words.time_us(best[-1][1], evidence)} us",
+        )
+        points = (*points, end) if points[-1].x < curve.trials else points
+    y = linear_axis(
+        [time for _, time in best] + ([curve.default_us] if curve.default_us else []), "us", from_zero=False
+    )
+    failed = tuple(Point(at, y.low, f"trial {at:,}: no time") for at in curve.failed_at)
+    told = (
+        f", {words.times(curve.speedup, evidence)}" if curve.speedup else "" if best else ", no valid config"
+    )
+    return Chart(
+        name=f"{words.plain(run.id, 120)}-{number}",
+        title=f"{curve.label}{told}",
+        subtitle="",
+        x=count_axis(curve.trials, "trials"),
+        y=y,
+        series=(
+            Series("best so far", 1, -1, "step", points, listed=False),
+            Series("no time", -2, 6, "none", failed, listed=False),
+        ),
+        rules=((curve.default_us, "default"),) if curve.default_us else (),
+        small=True,
+    )
+
+
+def _table(curves: Sequence[Curve], evidence: str) -> Table:
+    rows = tuple(Row(_cells(curve, evidence)) for curve in curves)
+    return Table("", "The same as figures", _COLUMNS, rows, total="problems", folded=True)
+
+
+def _cells(curve: Curve, evidence: str) -> tuple[Cell, ...]:
+    best = curve.best_us[-1] if curve.best_us else None
+    found = curve.found_at[-1] if curve.found_at else None
+    return (
+        Cell(curve.label),
+        Cell(f"{curve.trials:,}", curve.trials),
+        Cell(f"{len(curve.failed_at):,}", len(curve.failed_at)),
+        Cell("-" if found is None else f"{found:,}", found),
+        Cell(words.time_us(best, evidence), best),
+        Cell(words.time_us(curve.default_us, evidence), curve.default_us),
+        Cell(words.times(curve.speedup, evidence), curve.speedup),
+    )

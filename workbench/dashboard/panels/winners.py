@@ -1,0 +1,245 @@
+"""Winners: how much faster than the default, on what evidence, how old; a row a results file, its rungs within."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from statistics import fmean
+
+from workbench.dashboard import words
+from workbench.dashboard.blocks import Bar, Cell, Column, Panel, Row, Table
+from workbench.dashboard.definition import WinnersPanel
+from workbench.dashboard.panels.common import facets_of, keeps
+from workbench.dashboard.sources import Results
+from workbench.report.winners import CHANGED, KEPT, NOTHING_TIMED, REPLAYED, Winner, config_text
+
+RANK = ("measured", "modelled", "replayed")
+_EMPTY = "No winners here yet: `workbench sweep FILE` writes them."
+_COLUMNS = (
+    Column("device", "device"),
+    Column("kernel", "kernel"),
+    Column("problem", "problem"),
+    Column("strip", "speed-up by tokens", "strip", sortable=False, help="A bar a rung, few tokens first."),
+    Column("speedup", "speed-up", "number", help="Over the default: geometric mean over the rungs."),
+    Column("best", "best at", "number", help="The largest speed-up and at how many tokens."),
+    Column("ahead", "ahead", "number", help="Rungs where something beat the default."),
+    Column("evidence", "evidence", "evidence"),
+    Column("age", "age", "number"),
+)
+_SOURCE = Column("source", "source")
+_RUNGS = (
+    Column("tokens", "tokens", "number"),
+    Column("config", "config, where not the default's", "config"),
+    Column("evidence", "evidence", "evidence"),
+    Column("time", "time us", "number"),
+    Column("interval", "95 % interval", "number"),
+    Column("default", "default us", "number"),
+    Column("speedup", "speed-up", "number"),
+    Column("age", "age", "number"),
+    Column("run", "run"),
+)
+
+
+def collect(results: Results, options: WinnersPanel) -> Panel:
+    """The table of winners."""
+    winners = [
+        winner
+        for winner in results.winners
+        if keeps(options, winner.device, winner.kernel)
+        and (not options.evidence or winner.row.evidence in options.evidence)
+    ]
+    title = options.title or "Winners"
+    if not winners:
+        return Panel("winners", title, _EMPTY, empty=True)
+    files = [list(group) for _, group in groupby(winners, lambda winner: winner.file)]
+    has_source = any(winner.source != "unknown" for winner in winners)
+    rows = [_row(group, results, has_source) for group in files]
+    columns = (*_COLUMNS, _SOURCE) if has_source else _COLUMNS
+    table = Table(
+        "winners",
+        "Winners by device, kernel and problem",
+        columns,
+        sorted_rows(rows, columns, options.sort, options.descending),
+        sort=(options.sort, options.descending),
+        total="problems",
+    )
+    return Panel("winners", title, finding(winners), (table,), tuple(_notes(winners)))
+
+
+def sorted_rows(rows: Sequence[Row], columns: Sequence[Column], by: str, descends: bool) -> tuple[Row, ...]:
+    """Rows by a column, those without a value last."""
+    place = next(place for place, column in enumerate(columns) if column.name == by)
+
+    def value(row: Row) -> float | str:
+        cell = row.cells[place]
+        return cell.text if cell.sort is None else cell.sort
+
+    known = [row for row in rows if row.cells[place].sort is not None or columns[place].kind == "text"]
+    return (*sorted(known, key=value, reverse=descends), *(row for row in rows if row not in known))
+
+
+def finding(winners: Sequence[Winner]) -> str:
+    """What the best evidence says of all winners together."""
+    evidence, counted = best_evidence(winners)
+    mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
+    ahead = sum(not each.row.kept_default for each in counted)
+    timed = (
+        "" if evidence == "measured" else ", nothing was timed" if evidence == "modelled" else ", read back"
+    )
+    where = f"{words.count(len(counted), 'rung')} ({evidence}{timed})"
+    if mean is None:
+        return f"The default runs on none of {where}."
+    return (
+        f"Winners are {words.times(mean, evidence)} as fast as the default: geometric mean over {where}; "
+        f"{ahead:,} of them beat it."
+    )
+
+
+def best_evidence(winners: Sequence[Winner]) -> tuple[str, list[Winner]]:
+    """The winners of the strongest evidence there is: figures of different evidence are never averaged."""
+    evidence = next(each for each in RANK if any(winner.row.evidence == each for winner in winners))
+    return evidence, [winner for winner in winners if winner.row.evidence == evidence]
+
+
+def _row(group: Sequence[Winner], results: Results, has_source: bool) -> Row:
+    first = group[0]
+    evidence, counted = best_evidence(group)
+    speedups = [each.row.speedup for each in counted if each.row.speedup]
+    mean = words.geometric_mean(speedups)
+    left_out = (
+        f"; {len(group) - len(counted)} of other evidence left out" if len(counted) < len(group) else ""
+    )
+    cells = [
+        Cell(words.device_label(first.device)),
+        Cell(words.plain(first.kernel, 80)),
+        Cell(words.plain(first.file.stem.replace(",", " "), 160), hint=words.pairs(first.problem)),
+        Cell("", bars=_strip(group), hint=_strip_text(group)),
+        Cell(
+            words.times(mean, evidence),
+            mean,
+            "strong" if mean and mean > 1.005 else "",
+            hint=f"geometric mean of {words.count(len(speedups), 'rung')}, {evidence}{left_out}",
+        ),
+        _best(counted, evidence),
+        Cell(
+            f"{(ahead := sum(not each.row.kept_default for each in group))} of {len(group)}",
+            ahead / len(group),
+        ),
+        _evidence(group),
+        _age(group, results),
+    ]
+    if has_source:
+        cells.append(_source(group))
+    about = facets_of(first.device, first.kernel, tuple(sorted({each.row.evidence for each in group})))
+    return Row(
+        tuple(cells), about, _rungs(group, results), words.plain(first.file.relative_to(results.folder))
+    )
+
+
+def _best(counted: Sequence[Winner], evidence: str) -> Cell:
+    known = [each for each in counted if each.row.speedup]
+    if not known:
+        return Cell("default cannot run", None, "quiet")
+    best = max(known, key=lambda each: each.row.speedup or 0.0)
+    if best.row.kept_default:
+        return Cell("default kept", 1.0, "quiet")
+    return Cell(f"{words.times(best.row.speedup, evidence)} at {best.tokens:,}", best.row.speedup)
+
+
+def _evidence(group: Sequence[Winner]) -> Cell:
+    counts = Counter(each.row.evidence for each in group)
+    told = [name if len(counts) == 1 else f"{name} {counts[name]}" for name in RANK if name in counts]
+    return Cell(", ".join(told), told[0])
+
+
+def _age(group: Sequence[Winner], results: Results) -> Cell:
+    cells = [words.age(date, results.now) for date in dict.fromkeys(each.date for each in group)]
+    known = [cell for cell in cells if isinstance(cell.sort, float)]
+    if not known:
+        return cells[0]
+    newest = min(known, key=lambda cell: cell.sort or 0.0)
+    oldest = max(known, key=lambda cell: cell.sort or 0.0)
+    if newest.text == oldest.text:
+        return newest
+    return Cell(f"{newest.text} to {oldest.text}", fmean([float(newest.sort or 0), float(oldest.sort or 0)]))
+
+
+def _source(group: Sequence[Winner]) -> Cell:
+    sources = {each.source for each in group}
+    if "changed" in sources:
+        return Cell("changed", "changed", "bad", "A lookup skips rows of other source; sweep again.")
+    return Cell("unknown" if "unknown" in sources else "current")
+
+
+def _strip(group: Sequence[Winner]) -> tuple[Bar, ...]:
+    highest = max((abs((each.row.speedup or 1.0) - 1.0) for each in group), default=0.0) or 1.0
+    return tuple(
+        Bar(
+            ((each.row.speedup or 1.0) - 1.0) / max(highest, 0.1),
+            f"{each.tokens:,} tokens: {_told(each)}",
+            each.row.evidence == "measured",
+        )
+        for each in group
+    )
+
+
+def _told(winner: Winner) -> str:
+    row = winner.row
+    if row.speedup is None:
+        return "the default cannot run"
+    return "default kept" if row.kept_default else f"{words.times(row.speedup, row.evidence)}, {row.evidence}"
+
+
+def _strip_text(group: Sequence[Winner]) -> str:
+    return "; ".join(f"{each.tokens:,}: {_told(each)}" for each in group)
+
+
+def _rungs(group: Sequence[Winner], results: Results) -> Table:
+    first = group[0]
+    caption = (
+        f"{words.plain(first.kernel, 80)} on {words.device_label(first.device)}, {words.pairs(first.problem)}"
+    )
+    return Table("", caption, _RUNGS, tuple(_rung(each, results) for each in group), total="rungs")
+
+
+def _rung(winner: Winner, results: Results) -> Row:
+    row, evidence = winner.row, winner.row.evidence
+    config = config_text(row.config, winner.differs)
+    ends = (words.time_us(end, evidence) for end in row.ci_us or ())
+    cells = (
+        Cell(f"{winner.tokens:,}", winner.tokens),
+        Cell(words.plain(config), hint=words.pairs(row.config)),
+        Cell(evidence),
+        Cell(words.time_us(row.time_us, evidence), row.time_us),
+        Cell(" to ".join(ends) or "-", row.ci_us and row.ci_us[0]),
+        Cell("cannot run", None, "quiet")
+        if row.default_time_us is None
+        else Cell(words.time_us(row.default_time_us, evidence), row.default_time_us),
+        Cell("kept", 1.0, "quiet")
+        if row.kept_default
+        else Cell(words.times(row.speedup, evidence), row.speedup, "strong"),
+        words.age(winner.date, results.now),
+        Cell(words.plain(row.run, 60), hint=words.plain(row.run)),
+    )
+    return Row(cells)
+
+
+def _notes(winners: Sequence[Winner]) -> list[str]:
+    evidence = {winner.row.evidence for winner in winners}
+    sources = {winner.source for winner in winners}
+    notes = [
+        ("modelled" in evidence, NOTHING_TIMED),
+        ("replayed" in evidence, REPLAYED),
+        ("changed" in sources, CHANGED),
+        (any(winner.row.kept_default for winner in winners), KEPT),
+        (
+            sources == {"unknown"},
+            "Whether the kernels' source is still the tuned one: `dashboard --check-source`.",
+        ),
+        (
+            True,
+            "Bars: up is faster than the default, filled is measured, hollow is not. A row opens its rungs.",
+        ),
+    ]
+    return [note for applies, note in notes if applies]
