@@ -1,6 +1,7 @@
 """Times the experts of T tokens, and the whole MoE block, on the CUDA GPU at hand, beside torch and the engines.
 
-    python benchmarks/experts.py [--tokens 1 8 64] [--dtype bf16] [--arms auto split] [--layers 30] [--json FILE]
+    python benchmarks/experts.py [--tokens 1 8 64] [--dtype bf16 int4_w4a16 fp8_w8a8 nvfp4] [--group-size 32]
+        [--arms auto split] [--layers 30] [--json FILE]
 
 Every arm is checked against the reference first; an arm that is wrong or not installed gets no time. The arms of one
 problem are then measured together as `workbench sweep` measures: CUDA graphs of many calls in interleaved shuffled
@@ -10,7 +11,9 @@ it takes them, so weights come from memory as in decode; tokens and routing are 
 `copy` is the share of the copy bandwidth measured here that the bytes which must move make: each expert in use read
 once, tokens read and written once. `roof` is the share of the roofline bound: the longer of those bytes at that
 bandwidth and the operations at the rate measured on a large dense product. `block` is router norm, projection, routing
-and experts, its share that of the experts' bytes alone. Exit code 1 where an arm is wrong, 2 without a CUDA GPU.
+and experts, its share that of the experts' bytes alone. `memory` is the most that a call of `auto` held, as a multiple
+of one layer's weights as they are stored. With bf16 and other dtypes, a last table gives each one's time as a share of
+bf16's. Exit code 1 where an arm is wrong, 2 without a CUDA GPU.
 """
 
 from __future__ import annotations
@@ -26,9 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experts_arms import ARMS, Run
+from experts_arms import ARMS, DENSE_ARMS, Run
 
 from moe_kernels.experts import EXPERTS
+from moe_kernels.experts.problem import call_of
+from moe_kernels.experts.quantised.problem import GROUPED_WORDS, QUANTISED_WORDS
+from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Problem, Tensors
 from workbench.models.gemma4 import Gemma4Config, Gemma4MoE
 from workbench.report.table import Column, Table, print_table
@@ -43,7 +49,9 @@ LAYERS = 30
 MEMORY_SHARE = 0.7
 COPIED_BYTES = 2**30
 DENSE_SIZE = 8192
-BASELINE, BLOCK = "grouped-default", "block"
+BASELINE, AUTO, BLOCK = "grouped-default", "auto", "block"
+DENSE = "bf16"
+PROJECTIONS = ("gate_up", "down")
 SETTINGS = MeasureSettings(slower_margin=None, max_seconds=30.0)
 
 
@@ -68,12 +76,13 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemResult:
-    """All arms on one problem."""
+    """All arms on one problem, and the most memory that a call of `auto` held over that of a layer's weights."""
 
     problem: Problem
     layers: int
     experts_in_use: int
     bytes_moved: int
+    memory_share: float | None
     arms: Mapping[str, ArmResult]
     noise_floor: float
     samples: tuple[Any, ...] = ()
@@ -92,10 +101,14 @@ def main() -> int:
         return 2
     timers, results = GpuTimers(), []
     machine, clocks = measure_machine(timers), open_clocks(timers.device)
-    for tokens in arguments.tokens:
-        print(f"timing {tokens} tokens", file=sys.stderr, flush=True)
-        results.append(run_problem(timers, clocks, machine, tokens, arguments))
-    print_table(render(results, machine, arguments))
+    for dtype in arguments.dtype:
+        for tokens in arguments.tokens:
+            print(f"timing {tokens} tokens in {dtype}", file=sys.stderr, flush=True)
+            problem = problem_of(dtype, tokens, arguments)
+            results.append(run_problem(timers, clocks, machine, problem, arguments))
+        print_table(render([each for each in results if each.problem["dtype"] == dtype], machine, dtype))
+    if DENSE in arguments.dtype and len(arguments.dtype) > 1:
+        print_table(render_shares(results, arguments))
     if arguments.json:
         write_json(arguments.json, results, machine)
     return int(any(arm.wrong for result in results for arm in result.arms.values()))
@@ -104,7 +117,9 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, metavar="T")
-    parser.add_argument("--dtype", default="bf16", choices=("bf16", "fp16"))
+    dtypes = (DENSE, "fp16", *QUANTISED_WORDS)
+    parser.add_argument("--dtype", nargs="+", default=(DENSE,), choices=dtypes, metavar="DTYPE")
+    parser.add_argument("--group-size", type=int, default=32, metavar="G", help="of int4 weights")
     parser.add_argument("--arms", nargs="+", default=(*ARMS, BLOCK), choices=(*ARMS, BLOCK), metavar="ARM")
     parser.add_argument("--layers", type=int, default=LAYERS, help="layers whose weights take turns")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes times, shares and raw rounds")
@@ -130,23 +145,28 @@ def best(timer: Timer, samples: int = 20) -> float:
     return min(timer.sample() for _ in range(samples))
 
 
-def run_problem(
-    timers: GpuTimers, clocks: ClockReader, machine: Machine, tokens: int, arguments: argparse.Namespace
-) -> ProblemResult:
+def problem_of(dtype: str, tokens: int, arguments: argparse.Namespace) -> Problem:
     model = Gemma4Config.preset("26b-a4b")
-    problem: Problem = {
+    return {
         "num_experts": model.num_experts,
         "top_k": model.top_k_experts,
         "hidden_size": model.hidden_size,
         "intermediate_size": model.moe_intermediate_size,
-        "dtype": arguments.dtype,
+        "dtype": dtype,
+        **({"group_size": arguments.group_size} if dtype in GROUPED_WORDS else {}),
         "tokens": tokens,
     }
+
+
+def run_problem(
+    timers: GpuTimers, clocks: ClockReader, machine: Machine, problem: Problem, arguments: argparse.Namespace
+) -> ProblemResult:
+    model = Gemma4Config.preset("26b-a4b")
     inputs = rotated(timers, problem, arguments.layers)
     runs, arms = check_arms(inputs[0], problem, {BASELINE, *arguments.arms} - {BLOCK})
     calls = {name: partial(lambda run, call: run(inputs[call]), run) for name, run in runs.items()}
     if BLOCK in arguments.arms:
-        calls[BLOCK] = block_call(model, inputs)
+        calls[BLOCK] = block_call(model, inputs, problem)
     if BASELINE not in calls:
         raise SystemExit(f"error: {BASELINE} is wrong: {arms[BASELINE].wrong}")
     timed = [TimedConfig(name, timers.of_call(call)) for name, call in calls.items() if name != BASELINE]
@@ -168,6 +188,7 @@ def run_problem(
         layers=len(inputs.copies),
         experts_in_use=in_use,
         bytes_moved=moved,
+        memory_share=memory_share(runs[AUTO], inputs[0]) if AUTO in runs else None,
         arms=arms | {name: timed_arm(result, name, copy_us, bound_us) for name in calls},
         noise_floor=result.noise.floor,
         samples=result.samples,
@@ -179,7 +200,7 @@ def rotated(timers: GpuTimers, problem: Problem, layers: int) -> RotatingInputs:
     read = EXPERTS.traffic(problem).bytes_read
     drawn = draw_inputs(EXPERTS, problem, seed=0, device=timers.device)
     free, _ = torch.cuda.mem_get_info(timers.device)
-    stored = sum(drawn[name].nbytes for name in ("gate_up", "down"))
+    stored = sum(tensor.nbytes for tensor in weights_of(drawn))
     return rotate(
         drawn,
         EXPERTS.produced,
@@ -189,14 +210,32 @@ def rotated(timers: GpuTimers, problem: Problem, layers: int) -> RotatingInputs:
     )
 
 
+def weights_of(inputs: Tensors) -> list[torch.Tensor]:
+    """The tensors of both projections, whatever their format."""
+    return [tensor for name, tensor in inputs.items() if name.startswith(PROJECTIONS)]
+
+
+def memory_share(run: Run, inputs: Tensors) -> float:
+    """The weights and the most that a call allocates beside them, over the weights."""
+    stored = sum(tensor.nbytes for tensor in weights_of(inputs))
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run(inputs)
+    return (stored + torch.cuda.max_memory_allocated() - before) / stored
+
+
 def check_arms(
     inputs: Tensors, problem: Problem, names: set[str]
 ) -> tuple[dict[str, Run], dict[str, ArmResult]]:
     """The arms that are there and right, and what became of the others."""
     expected, runs, others = EXPERTS.reference(inputs, problem), dict[str, Run](), dict[str, ArmResult]()
     for name in (name for name in ARMS if name in names):
+        if name in DENSE_ARMS and problem["dtype"] in QUANTISED_WORDS:
+            others[name] = ArmResult(absent=f"takes weights in 16 bits, not in {problem['dtype']}")
+            continue
         try:
-            run = ARMS[name](inputs)
+            run = ARMS[name](inputs, problem)
             wrong = EXPERTS.compare({"out": run(inputs)}, expected, problem)
         except ImportError as error:
             others[name] = ArmResult(absent=str(error))
@@ -210,9 +249,9 @@ def check_arms(
     return runs, others
 
 
-def block_call(model: Gemma4Config, inputs: RotatingInputs) -> Callable[[int], object]:
+def block_call(model: Gemma4Config, inputs: RotatingInputs, problem: Problem) -> Callable[[int], object]:
     """The MoE block of each layer over the layer's weights, on one residual."""
-    blocks = [make_block(model, copy) for copy in inputs.copies]
+    blocks = [make_block(model, copy, problem) for copy in inputs.copies]
     residual = inputs[0]["hidden"]
 
     def run(call: int) -> torch.Tensor:
@@ -223,11 +262,14 @@ def block_call(model: Gemma4Config, inputs: RotatingInputs) -> Callable[[int], o
     return run
 
 
-def make_block(model: Gemma4Config, inputs: Tensors) -> Gemma4MoE:
-    hidden = inputs["hidden"]
+def make_block(model: Gemma4Config, inputs: Tensors, problem: Problem) -> Gemma4MoE:
+    hidden, call = inputs["hidden"], call_of(inputs, problem)
     block = Gemma4MoE(model, device="meta", dtype=hidden.dtype)
-    block.experts.gate_up_proj = torch.nn.Parameter(inputs["gate_up"], requires_grad=False)
-    block.experts.down_proj = torch.nn.Parameter(inputs["down"], requires_grad=False)
+    if isinstance(call.gate_up, QuantisedWeights) and isinstance(call.down, QuantisedWeights):
+        block.experts.hold(call.gate_up, call.down)
+    else:
+        block.experts.gate_up_proj = torch.nn.Parameter(inputs["gate_up"], requires_grad=False)
+        block.experts.down_proj = torch.nn.Parameter(inputs["down"], requires_grad=False)
     for module in (block.router, block.pre_feedforward_layernorm_2, block.post_feedforward_layernorm_2):
         module.to_empty(device=hidden.device)
         for parameter in module.parameters():
@@ -236,7 +278,7 @@ def make_block(model: Gemma4Config, inputs: Tensors) -> Gemma4MoE:
 
 
 def bytes_moved(inputs: Tensors, in_use: int) -> int:
-    per_expert = sum(inputs[name][0].nbytes for name in ("gate_up", "down"))
+    per_expert = sum(tensor[0].nbytes for tensor in weights_of(inputs))
     routing = inputs["weights"].nbytes + inputs["ids"].nbytes
     return in_use * per_expert + 2 * inputs["hidden"].nbytes + routing
 
@@ -252,7 +294,27 @@ def timed_arm(result: BatchResult, name: str, copy_us: float, bound_us: float) -
     )
 
 
-def render(results: Sequence[ProblemResult], machine: Machine, arguments: argparse.Namespace) -> Table:
+def render_shares(results: Sequence[ProblemResult], arguments: argparse.Namespace) -> Table:
+    """Each dtype's time by `auto` as a share of bf16's, at each token count."""
+    times = {
+        (str(result.problem["dtype"]), int(result.problem["tokens"])): arm.time_us[0]
+        for result in results
+        if (arm := result.arms.get(AUTO)) is not None and arm.time_us is not None
+    }
+    others = [dtype for dtype in arguments.dtype if dtype != DENSE]
+
+    def share(dtype: str, tokens: int) -> str:
+        time, dense = times.get((dtype, tokens)), times.get((DENSE, tokens))
+        return "-" if time is None or dense is None else f"{time / dense:.2f}"
+
+    return Table(
+        title=f"{AUTO} as a share of {DENSE}'s time",
+        columns=tuple(Column(heading, justify="right") for heading in ("tokens", *others)),
+        rows=tuple((str(each), *(share(dtype, each) for dtype in others)) for each in arguments.tokens),
+    )
+
+
+def render(results: Sequence[ProblemResult], machine: Machine, dtype: str) -> Table:
     names = [name for name in (*ARMS, BLOCK) if any(name in result.arms for result in results)]
     notes = {
         f"{name}: {arm.wrong or arm.absent}"
@@ -264,9 +326,9 @@ def render(results: Sequence[ProblemResult], machine: Machine, arguments: argpar
         f"{machine.copy_bytes_per_s / 1e12:.2f} TB/s copied, {machine.flops_per_s / 1e12:.0f} TFLOP/s dense"
     )
     return Table(
-        title=f"experts of Gemma 4 26B-A4B, {arguments.dtype}, on {torch.cuda.get_device_name()}",
+        title=f"experts of Gemma 4 26B-A4B, {dtype}, on {torch.cuda.get_device_name()}",
         columns=tuple(
-            Column(heading, justify="right") for heading in ("tokens", "experts", "layers", *names)
+            Column(heading, justify="right") for heading in ("tokens", "experts", "layers", "memory", *names)
         ),
         rows=tuple(cells(result, names) for result in results),
         notes=(f"microseconds, share of copy, share of roofline; measured here: {rates}", *sorted(notes)),
@@ -275,7 +337,8 @@ def render(results: Sequence[ProblemResult], machine: Machine, arguments: argpar
 
 def cells(result: ProblemResult, names: Sequence[str]) -> tuple[str, ...]:
     counts = (result.problem["tokens"], result.experts_in_use, result.layers)
-    return (*map(str, counts), *(arm_cell(result.arms.get(name)) for name in names))
+    memory = "-" if result.memory_share is None else f"{result.memory_share:.3f}"
+    return (*map(str, counts), memory, *(arm_cell(result.arms.get(name)) for name in names))
 
 
 def arm_cell(arm: ArmResult | None) -> str:

@@ -11,13 +11,14 @@ from torch.nn import functional
 
 from moe_kernels.activation import Activation
 from moe_kernels.experts import fused_experts
-from moe_kernels.tunable import Tensors
+from moe_kernels.experts.problem import call_of
+from moe_kernels.tunable import Problem, Tensors
 
 ACTIVATION = Activation.gelu_tanh
 Run = Callable[[Tensors], torch.Tensor]
 
 
-def split(inputs: Tensors) -> Run:
+def split(inputs: Tensors, problem: Problem) -> Run:
     """A matrix product per expert in use, with the routing known to the host: the eager loop without its waits."""
     ids = inputs["ids"].flatten().long()
     slots = {expert: torch.nonzero(ids == expert).flatten() for expert in ids.unique().tolist()}
@@ -36,7 +37,7 @@ def split(inputs: Tensors) -> Run:
     return run
 
 
-def torch_grouped(inputs: Tensors) -> Run:
+def torch_grouped(inputs: Tensors, problem: Problem) -> Run:
     """The grouped matrix product of torch over tokens sorted by expert, and torch operations around it."""
     experts, top_k = inputs["down"].shape[0], inputs["ids"].shape[1]
     numbers = torch.arange(1, experts + 1, device=inputs["ids"].device, dtype=torch.int32)
@@ -56,16 +57,21 @@ def torch_grouped(inputs: Tensors) -> Run:
     return run
 
 
-def ours(**options: Any) -> Callable[[Tensors], Run]:
-    """`fused_experts` with a backend and a config."""
+def ours(**options: Any) -> Callable[[Tensors, Problem], Run]:
+    """`fused_experts` with a backend and a config, on weights in any format."""
 
-    def make(inputs: Tensors) -> Run:
-        return lambda inputs: fused_experts(**inputs, activation=ACTIVATION, **options)
+    def make(inputs: Tensors, problem: Problem) -> Run:
+        def run(inputs: Tensors) -> torch.Tensor:
+            call = call_of(inputs, problem)
+            tensors = (call.hidden, call.gate_up, call.down, call.weights, call.ids)
+            return fused_experts(*tensors, activation=ACTIVATION, **options)
+
+        return run
 
     return make
 
 
-def vllm(inputs: Tensors) -> Run:
+def vllm(inputs: Tensors, problem: Problem) -> Run:
     """The Triton kernel of vLLM, with the table that it ships or is pointed to (VLLM_TUNED_CONFIG_FOLDER)."""
     kernel = import_module("vllm.model_executor.layers.fused_moe.fused_moe").fused_experts
     activation = import_module("vllm.model_executor.layers.fused_moe.activation").MoEActivation("gelu_tanh")
@@ -84,7 +90,7 @@ def vllm(inputs: Tensors) -> Run:
     return run
 
 
-def sglang(inputs: Tensors) -> Run:
+def sglang(inputs: Tensors, problem: Problem) -> Run:
     """The Triton kernel of SGLang, with the table that it ships or is pointed to (SGLANG_MOE_CONFIG_DIR)."""
     package = "sglang.srt.layers.moe"
     kernel = import_module(f"{package}.fused_moe_triton.fused_moe").fused_experts
@@ -99,7 +105,7 @@ def sglang(inputs: Tensors) -> Run:
     return run
 
 
-ARMS: Mapping[str, Callable[[Tensors], Run]] = {
+ARMS: Mapping[str, Callable[[Tensors, Problem], Run]] = {
     "split": split,
     "torch-grouped": torch_grouped,
     "grouped-default": ours(backend="grouped", config={}),
@@ -110,3 +116,5 @@ ARMS: Mapping[str, Callable[[Tensors], Run]] = {
     "vllm": vllm,
     "sglang": sglang,
 }
+# Those that are written for weights in 16 bits.
+DENSE_ARMS = ("split", "torch-grouped", "vllm", "sglang")

@@ -34,12 +34,16 @@ class Axis:
         short: its short name in the results' file names, for example `E`.
         kind: `count` for positive integers, `dtype` for one of the engines' dtype words.
         ladder: True for the one axis (tokens) whose values are rows of one results file and are not in its name.
+        of_dtypes: the dtype words of the problems that may have the axis; empty where every problem has it.
+        words: of a dtype axis, the words that the kernel knows.
     """
 
     name: str
     short: str
     kind: Literal["count", "dtype"] = "count"
     ladder: bool = False
+    of_dtypes: tuple[str, ...] = ()
+    words: tuple[str, ...] = tuple(DTYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,15 @@ class Parameter:
         default: the value of a config that does not name it; its type is the parameter's type.
         kind: `numeric` (ordered), `binary` (0 or 1) or `categorical`; what a search may assume of it.
         choices: the values that the kernel can take, where that is a closed set.
+        of_dtypes: the dtype words of the problems whose configs may have it, at its default where they do not; empty
+            where every config has it.
     """
 
     name: str
     default: Value
     kind: Literal["numeric", "binary", "categorical"] = "numeric"
     choices: tuple[Value, ...] | None = None
+    of_dtypes: tuple[str, ...] = ()
 
     def reject(self, value: Value) -> str | None:
         """Says why the kernel cannot take `value`, or None where it can."""
@@ -109,6 +116,10 @@ def _accepts_all(problem: Problem, config: Config) -> str | None:
     return None
 
 
+def _accepts_everywhere(problem: Problem, config: Config, compute_capability: int) -> str | None:
+    return None
+
+
 def compare_close(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     """The default comparison: every output equal to the reference within torch's tolerance for its dtype."""
     for name, reference in expected.items():
@@ -117,6 +128,10 @@ def compare_close(actual: Tensors, expected: Tensors, problem: Problem) -> str |
         except AssertionError as error:
             return f"{name}: {' '.join(str(error).split())}"
     return None
+
+
+def _has(axis: Axis, problem: Problem) -> bool:
+    return axis.name in problem and problem.get("dtype") in axis.of_dtypes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +143,8 @@ class TunableKernel:
         axes: the problem's axes in the order of the results' file name, one of them the ladder.
         parameters: the config's parameters with their defaults.
         kernels: the jit functions; their source (and that of jit functions they call) is the winners' source hash.
+        kernels_of: `problem -> jit functions` where problems run different ones, so that a change of one leaves the
+            winners of others valid; None where all run `kernels`.
         make_inputs: `(problem, device) -> tensors`, drawn from torch's global generator, which the caller seeds;
             must also work on the `meta` device, where tensors have no data.
         make_outputs: `(problem, device) -> tensors`, uninitialised; the caller poisons them before a check.
@@ -139,6 +156,7 @@ class TunableKernel:
             input is streamed (cold), and measuring rotates it over more memory than the L2 cache holds.
         compare: `(actual, expected, problem) -> None`, or what is wrong in one line.
         reject: `(problem, config) -> None`, or why the kernel cannot take this config.
+        reject_on: `(problem, config, compute capability) -> None`, or why it cannot take it on such a GPU.
         routed_inputs: `(problem, device, distribution) -> tensors`, as `make_inputs` but with tokens spread over
             experts as the distribution says; None for a kernel to which no routing matters.
         exchanged: values of the parameters that engines' tables do not have, under which tables are exchanged; the best
@@ -158,7 +176,9 @@ class TunableKernel:
     traffic: Callable[[Problem], Traffic]
     produced: frozenset[str] = frozenset()
     compare: Callable[[Tensors, Tensors, Problem], str | None] = compare_close
+    kernels_of: Callable[[Problem], tuple[Any, ...]] | None = None
     reject: Callable[[Problem, Config], str | None] = _accepts_all
+    reject_on: Callable[[Problem, Config, int], str | None] = _accepts_everywhere
     routed_inputs: Callable[[Problem, torch.device, RoutingDistribution], Tensors] | None = None
     exchanged: Mapping[str, Value] = field(default_factory=dict)
     interpreter_problem: Callable[[Problem, Config], Problem] | None = None
@@ -174,8 +194,21 @@ class TunableKernel:
 
     @property
     def default_config(self) -> dict[str, Value]:
-        """Every parameter at its default."""
-        return {parameter.name: parameter.default for parameter in self.parameters}
+        """Every parameter that all configs have at its default."""
+        return {each.name: each.default for each in self.parameters if not each.of_dtypes}
+
+    def of(self, problem: Problem) -> TunableKernel:
+        """The kernel as problems like this one see it: with the axes, parameters and jit functions that they have."""
+        dtype = problem.get("dtype")
+        axes = (each for each in self.axes if not each.of_dtypes or _has(each, problem))
+        parameters = (each for each in self.parameters if not each.of_dtypes or dtype in each.of_dtypes)
+        return replace(
+            self,
+            axes=tuple(replace(each, of_dtypes=()) for each in axes),
+            parameters=tuple(replace(each, of_dtypes=()) for each in parameters),
+            kernels=self.kernels if self.kernels_of is None else self.kernels_of(problem),
+            kernels_of=None,
+        )
 
     def complete(self, config: Config | None) -> dict[str, Value]:
         """Fills missing parameters from the default.
@@ -184,13 +217,14 @@ class TunableKernel:
             ValueError: names a parameter that the kernel does not have, or a value of the wrong type.
         """
         complete = self.default_config
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
         for name, value in (config or {}).items():
-            if name not in complete:
+            if name not in defaults:
                 raise ValueError(
-                    f"config: {name!r} is no parameter of {self.name}; it has {', '.join(complete)}"
+                    f"config: {name!r} is no parameter of {self.name}; it has {', '.join(defaults)}"
                 )
-            if type(value) is not type(complete[name]):
-                expected = type(complete[name]).__name__
+            if type(value) is not type(defaults[name]):
+                expected = type(defaults[name]).__name__
                 raise ValueError(f"config: {name} must be {expected}, got {value!r}")
             complete[name] = value
         return complete
@@ -210,7 +244,7 @@ class TunableKernel:
 
     def encode(self, config: Config) -> list[int]:
         """A complete config as integers in the parameters' order, since torch's operators take no mappings."""
-        values = ((parameter, config[parameter.name]) for parameter in self.parameters)
+        values = ((each, config.get(each.name, each.default)) for each in self.parameters)
         return [int(value) if p.choices is None else p.choices.index(value) for p, value in values]
 
     def decode(self, encoded: Sequence[int]) -> dict[str, Value]:
@@ -225,10 +259,11 @@ class TunableKernel:
     def why_rejected(self, problem: Problem, config: Config) -> str | None:
         """Says why the kernel cannot take `config` on `problem`, or None where it can."""
         for parameter in self.parameters:
-            if reason := parameter.reject(config[parameter.name]):
+            if reason := parameter.reject(config.get(parameter.name, parameter.default)):
                 return reason
         return self.reject(problem, config)
 
     def file_stem(self, problem: Problem) -> str:
         """The results' file name without suffix, for example `E=128,K=8,dtype=bf16`; the ladder is left out."""
-        return ",".join(f"{axis.short}={problem[axis.name]}" for axis in self.axes if not axis.ladder)
+        named = (each for each in self.axes if not each.of_dtypes or each.name in problem)
+        return ",".join(f"{axis.short}={problem[axis.name]}" for axis in named if not axis.ladder)

@@ -111,7 +111,7 @@ def test_json_holds_what_the_table_holds(run, results):
 
 def test_ages_are_whole_days(results):
     write(results)
-    (winner,) = read_winners([results], lambda name: None, now=datetime(2026, 1, 11, 11, tzinfo=UTC))
+    (winner,) = read_winners([results], lambda name, problem: None, now=datetime(2026, 1, 11, 11, tzinfo=UTC))
     assert winner.age_days == 9
 
 

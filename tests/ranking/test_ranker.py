@@ -102,7 +102,7 @@ def test_a_config_without_a_parameter_is_named():
         rank(gemma(1), find_device("b200"), [dict.fromkeys(PARAMETERS[:-1], 1)])
 
 
-@pytest.mark.parametrize(("name", "value"), [("tokens", 0), ("top_k", -1), ("dtype", "nvfp4")])
+@pytest.mark.parametrize(("name", "value"), [("tokens", 0), ("top_k", -1), ("dtype", "mxfp4")])
 def test_a_workload_that_is_none_is_named(name, value):
     with pytest.raises(InputError, match=name):
         gemma(**{"tokens": 1, name: value})

@@ -119,5 +119,5 @@ def test_only_what_is_offered_is_compiled_and_a_config_that_fails_is_passed_over
 
 def test_a_problem_that_cannot_be_ranked_is_compiled_as_any_other(ranked):
     evaluator, checks = ranked()
-    list(evaluator.evaluate([Candidate({**PROBLEM, "dtype": "int4_w4a16"}, CONFIGS[0])], ()))
+    list(evaluator.evaluate([Candidate({**PROBLEM, "dtype": "fp8_w8a16"}, CONFIGS[0])], ()))
     assert checks.asked == [CONFIGS[0]]

@@ -10,6 +10,7 @@ import typer
 from workbench.cli.arguments import named_file
 
 if TYPE_CHECKING:
+    from moe_kernels.tunable import Problem
     from workbench.dashboard.definition import Definition
     from workbench.dashboard.sources.results import FindKernel
 
@@ -116,10 +117,10 @@ def _find_kernel() -> FindKernel:
     from moe_kernels.tuned import source_hash
     from workbench.report.winners import KernelAtHand
 
-    def find(name: str) -> KernelAtHand | None:
-        kernel = TUNABLES.get(name)
-        if kernel is None:
+    def find(name: str, problem: Problem) -> KernelAtHand | None:
+        if name not in TUNABLES:
             return None
+        kernel = TUNABLES[name].of(problem)
         return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))
 
     return find

@@ -85,7 +85,7 @@ def explain(
     if as_json:
         print_json(lookup_record(explanation))
     else:
-        for table in lookup_tables(explanation, tunable.default_config):
+        for table in lookup_tables(explanation, tunable.of(explanation.problem).default_config):
             print_table(table)
     for file in explanation.files:
         if file.state == "damaged":
@@ -172,19 +172,18 @@ def _parse_problem(text: str, kernel: TunableKernel) -> Problem:
         if axis.name in problem:
             raise InputError(f"{axis.name} is given twice", key="--problem")
         problem[axis.name] = _parse_value(axis, value)
-    if missing := [axis.name for axis in axes.values() if axis.name not in problem]:
+    if missing := [each.name for each in axes.values() if not each.of_dtypes and each.name not in problem]:
         raise InputError(f"lacks {missing[0]}; {kernel.name} has {spelled}", key="--problem")
     return problem
 
 
 def _parse_value(axis: Axis, value: str) -> int | str:
-    from moe_kernels.tunable import DTYPES
     from workbench.errors import InputError
 
     if axis.kind == "dtype":
-        if value not in DTYPES:
+        if value not in axis.words:
             raise InputError(
-                f"{axis.name} must be one of {', '.join(DTYPES)}, got {value!r}", key="--problem"
+                f"{axis.name} must be one of {', '.join(axis.words)}, got {value!r}", key="--problem"
             )
         return value
     if not (value.isascii() and value.isdecimal() and len(value) < 19 and int(value) > 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from moe_kernels.tunable import Problem
     from workbench.devices.device import Device
     from workbench.integrations.results import ProblemWinners
 
@@ -66,7 +68,7 @@ def export(
         winners=winners,
         device=gpu,
         out=out,
-        source_hash=_source_hash(kernel),
+        source_hash=partial(_source_hash, kernel),
         shipped=package / target.package if package else None,
     )
     write_tables(target, exported.tables, winners[0].file.device_name, out)
@@ -77,11 +79,11 @@ def export(
         print_table(table)
 
 
-def _source_hash(kernel: str) -> str | None:
+def _source_hash(kernel: str, problem: Problem) -> str | None:
     from moe_kernels.registry import TUNABLES
     from moe_kernels.tuned import source_hash
 
-    return source_hash(TUNABLES[kernel].kernels) if kernel in TUNABLES else None
+    return source_hash(TUNABLES[kernel].of(problem).kernels) if kernel in TUNABLES else None
 
 
 def _winners(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from moe_kernels.tunable import Problem
     from workbench.report.winners import KernelAtHand
 
 
@@ -80,22 +81,23 @@ def _slug(device: str | None, folders: tuple[Path, ...]) -> str | None:
 
 
 def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:
+    from moe_kernels.registry import TUNABLES
     from workbench.errors import InputError
     from workbench.report.winners import results_files
 
     if kernel is None or kernel in (found := {path.parts[-2] for path in results_files(folders)}):
         return
-    if _find_kernel(kernel) is None:
+    if kernel not in TUNABLES:
         known = ", ".join(sorted(found)) or "none"
         raise InputError(f"unknown kernel {kernel!r}; there are winners of: {known}", key="--kernel")
 
 
-def _find_kernel(name: str) -> KernelAtHand | None:
+def _find_kernel(name: str, problem: Problem) -> KernelAtHand | None:
     from moe_kernels.registry import TUNABLES
     from moe_kernels.tuned import source_hash
     from workbench.report.winners import KernelAtHand
 
-    kernel = TUNABLES.get(name)
-    if kernel is None:
+    if name not in TUNABLES:
         return None
+    kernel = TUNABLES[name].of(problem)
     return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import bdtrc
 
 from workbench.ranking.board import Board
-from workbench.ranking.legality import reads_shared, shared_bytes
+from workbench.ranking.legality import held_bytes, reads_shared
 from workbench.ranking.workload import Array, Tiles, Workload
 
 Constants = Mapping[str, float]
@@ -91,9 +91,13 @@ class CostModel:
         self._board = {name: _rows(boards, name) for name in _BOARD}
         self._tiles = Tiles(*map(np.atleast_2d, tiles.columns()))
         capability, width = _rows(boards, "compute_capability"), self._work["element_bytes"]
+        # Exactly 1 for weights that are multiplied as they are.
+        self._packing = self._work["weight_bytes"] / width
         self._shared_operands = reads_shared(self._tiles, capability)
         self._registers_wanted = self._wanted_registers()
-        self._resident = self._occupancy(shared_bytes(self._tiles, capability, width))
+        self._resident = self._occupancy(
+            held_bytes(self._tiles, capability, width, self._work["weight_bytes"])
+        )
         self._blocks_m = _expected_blocks(workloads, self._tiles.m)
         self._launches = tuple(map(self._launch, self._gemms()))
 
@@ -116,12 +120,13 @@ class CostModel:
         blocks_n, iterations = np.ceil(gemm.n / tiles.n), np.ceil(gemm.k / tiles.k)
         blocks = self._blocks_m * blocks_n
         # Padding rows load nothing; the last tile along n and k is partly empty.
-        loaded_rows = rows / self._blocks_m + gemm.n / blocks_n
+        loaded_rows = rows / self._blocks_m + gemm.n / blocks_n * self._packing
         per_iteration = loaded_rows * gemm.k / iterations * width
-        weights, activations = active * gemm.n * gemm.k * width, rows / gemm.share * gemm.k * width
+        weights = active * gemm.n * gemm.k * width * self._packing
+        activations = rows / gemm.share * gemm.k * width
         # An expert's weights are read again by its further blocks where they outgrow L2; and a tuner repeats its
         # call, so that small weights are still in L2 from the call before.
-        again = np.clip(gemm.n * gemm.k * width / (0.5 * board["l2_bytes"]) - 0.5, 0, 1)
+        again = np.clip(gemm.n * gemm.k * width * self._packing / (0.5 * board["l2_bytes"]) - 0.5, 0, 1)
         warm = np.clip(1.2 - weights / (0.8 * board["l2_bytes"]), 0, 1)
         dram = (weights * (1 + (self._blocks_m / active - 1) * again) + activations) * (1 - warm)
         dram = dram + rows * gemm.n
@@ -176,7 +181,7 @@ class CostModel:
         compute = resident * self._compute_cycles(constants) * per_cycle
         segment = board["segment_gddr"] * constants["segment_gddr"]
         segment = segment + (1 - board["segment_gddr"]) * constants["segment_hbm"]
-        dram_us = (1 + segment * DRAM_SEGMENT_BYTES / (tiles.k * width)) / (
+        dram_us = (1 + segment * DRAM_SEGMENT_BYTES / (tiles.k * width * self._packing)) / (
             board["dram_bytes_per_us"] * constants["dram"]
         )
         l2_us = 1 / (board["l2_bytes_per_us"] * constants["l2"])
@@ -228,7 +233,15 @@ class CostModel:
         return _norm((cycles * per_cycle, latency), constants["overlap_power"])
 
 
-_WORK = ("num_experts", "top_k", "hidden_size", "intermediate_size", "tokens", "element_bytes")
+_WORK = (
+    "num_experts",
+    "top_k",
+    "hidden_size",
+    "intermediate_size",
+    "tokens",
+    "element_bytes",
+    "weight_bytes",
+)
 _BOARD = (
     "sm_count", "clock_ghz", "l2_bytes", "shared_bytes_per_sm", "max_warps_per_sm", "max_blocks_per_sm",
     "bf16_flops_per_cycle", "dram_bytes_per_us", "l2_bytes_per_us", "segment_gddr", "tensor_memory", "mma",

@@ -56,7 +56,7 @@ def _features(workload: Workload, board: Board) -> tuple[float, ...]:
         bandwidth,
         intensity,
         _log(board.sm_count, 132, -2, 1),
-        _log(weights * workload.element_bytes / board.l2_bytes, 20, -8, 8) / 4,
+        _log(weights * workload.weight_bytes / board.l2_bytes, 20, -8, 8) / 4,
         float(workload.element_bytes == 1),
         board.segment_gddr,
         board.segment_gddr * load,

@@ -52,6 +52,20 @@ def shared_bytes(tiles: Tiles, compute_capability: ArrayLike, element_bytes: Arr
     return tile * np.where(reads_shared(tiles, compute_capability), tiles.stages, tiles.stages - 1)
 
 
+def packed_shared_bytes(
+    tiles: Tiles, compute_capability: ArrayLike, element_bytes: ArrayLike, weight_bytes: ArrayLike
+) -> Array:
+    """About as many bytes for weights that are packed in memory and unpacked on the way to the tensor cores.
+
+    They are loaded packed, `num_stages - 1` tiles ahead, and one tile lies unpacked beside them. Not proven: it serves
+    to rank; whatever is offered is compiled. Shaped like the configs.
+    """
+    element, weight = np.asarray(element_bytes, np.float64), np.asarray(weight_bytes, np.float64)
+    a_stages = np.where(reads_shared(tiles, compute_capability), tiles.stages, tiles.stages - 1)
+    packed = tiles.n * weight * (tiles.stages - 1) + tiles.n * element
+    return (tiles.m * element * a_stages + packed) * tiles.k
+
+
 def shared_bytes_of(config: Mapping[str, Any], compute_capability: int, element_bytes: int) -> int:
     """`shared_bytes` of one config, which names a tile and perhaps `num_stages`, otherwise Triton's."""
     sizes = [config[f"BLOCK_SIZE_{axis}"] for axis in "MNK"]
@@ -59,6 +73,17 @@ def shared_bytes_of(config: Mapping[str, Any], compute_capability: int, element_
     # Neither groups nor warps make a difference.
     tiles = Tiles(*np.asarray([*sizes, 1, 1, stages], dtype=np.float64)[:, None])
     return int(shared_bytes(tiles, compute_capability, element_bytes)[0])
+
+
+def held_bytes(
+    tiles: Tiles, compute_capability: ArrayLike, element_bytes: ArrayLike, weight_bytes: ArrayLike
+) -> Array:
+    """`shared_bytes` of weights that are multiplied as they are, `packed_shared_bytes` of others."""
+    return np.where(
+        np.asarray(weight_bytes) < np.asarray(element_bytes),
+        packed_shared_bytes(tiles, compute_capability, element_bytes, weight_bytes),
+        shared_bytes(tiles, compute_capability, element_bytes),
+    )
 
 
 def fits(

@@ -27,7 +27,7 @@ from workbench.ranking.features import (
     config_features,
     workload_features,
 )
-from workbench.ranking.legality import fits
+from workbench.ranking.legality import held_bytes
 from workbench.ranking.workload import Array, Tiles, Workload
 
 if TYPE_CHECKING:
@@ -90,9 +90,11 @@ def rank(
     board = device if isinstance(device, Board) else Board.of(device)
     tiles = configs if isinstance(configs, Tiles) else Tiles.of(configs)
     scores = (ranker or shipped_ranker()).scores(several, [board] * len(several), tiles)
-    width = np.asarray([[workload.element_bytes] for workload in several])
-    fitting = fits(tiles, board.compute_capability, width, board.shared_bytes_per_block)
-    scores = scores + np.where(fitting, 0, OVERFULL)
+    element, weight = (
+        np.asarray([[getattr(each, name)] for each in several]) for name in ("element_bytes", "weight_bytes")
+    )
+    held = held_bytes(tiles, board.compute_capability, element, weight)
+    scores = scores + np.where(held <= board.shared_bytes_per_block, 0, OVERFULL)
     return scores[0] if isinstance(workloads, Workload) else scores
 
 

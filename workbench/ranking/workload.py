@@ -27,6 +27,8 @@ ELEMENT_BYTES: Mapping[str, int] = {
     "fp8_w8a8": 1,
     "int8_w8a8": 1,
 }
+# Bytes of a weight where activations have 16 bits, its share of the scales of a group of 16 or 32 counted.
+PACKED_BYTES: Mapping[str, float] = {"int4_w4a16": 0.5625, "nvfp4": 0.5625}
 PARAMETERS = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "GROUP_SIZE_M", "num_warps", "num_stages")
 
 
@@ -40,7 +42,7 @@ class Workload:
         hidden_size: H.
         intermediate_size: I on this GPU (the engines' N).
         tokens: T.
-        dtype: of weights and activations, one of `ELEMENT_BYTES`.
+        dtype: of weights and activations, one of `ELEMENT_BYTES`; or of weights alone, one of `PACKED_BYTES`.
     """
 
     num_experts: int
@@ -51,9 +53,9 @@ class Workload:
     dtype: str = "bf16"
 
     def __post_init__(self) -> None:
-        if self.dtype not in ELEMENT_BYTES:
+        if self.dtype not in (known := (*ELEMENT_BYTES, *PACKED_BYTES)):
             raise InputError(
-                f"cannot be ranked, got {self.dtype!r}; known are {', '.join(ELEMENT_BYTES)}", key="dtype"
+                f"cannot be ranked, got {self.dtype!r}; known are {', '.join(known)}", key="dtype"
             )
         for name in ("num_experts", "top_k", "hidden_size", "intermediate_size", "tokens"):
             if (value := getattr(self, name)) < 1:
@@ -67,8 +69,13 @@ class Workload:
 
     @property
     def element_bytes(self) -> int:
-        """Bytes of one element."""
-        return ELEMENT_BYTES[self.dtype]
+        """Bytes of one element as it is multiplied."""
+        return 2 if self.dtype in PACKED_BYTES else ELEMENT_BYTES[self.dtype]
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of one weight in memory."""
+        return PACKED_BYTES.get(self.dtype, self.element_bytes)
 
     @property
     def tokens_per_expert(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moe_kernels.registry import TUNABLES
-from moe_kernels.tunable import Axis, Parameter
+from moe_kernels.tunable import Axis, Parameter, Problem
 from moe_kernels.tuned import source_hash
 from workbench.errors import InputError
 from workbench.replay import recording
@@ -35,8 +35,8 @@ def landscapes_of(path: Path) -> tuple[Landscape, ...]:
     """
     folder = path if path.is_dir() else path.parent
     about = _About(folder / ABOUT)
-    about.check_source()
     trials = _trials(folder / TRIALS, about)
+    about.check_source(trials[0].problem)
     problems: dict[str, list[Trial]] = {}
     for trial in trials:
         problems.setdefault(digest(dict(trial.problem)), []).append(trial)
@@ -73,10 +73,14 @@ class _About:
                 what = f"wrong schema: {type(error).__name__}: {error}"
                 raise InputError(what, file=self.path, key=f"kernel.{key}") from None
 
-    def check_source(self) -> None:
-        """Refuses times of a kernel whose source has changed since; a kernel that does not ship has no check."""
+    def check_source(self, problem: Problem) -> None:
+        """Refuses times of a kernel whose source has changed since; a kernel that does not ship has no check.
+
+        Args:
+            problem: one of the recorded ones.
+        """
         shipped = TUNABLES.get(self.kernel)
-        if shipped is not None and (current := source_hash(shipped.kernels)) != self.source_hash:
+        if shipped is not None and (current := source_hash(shipped.of(problem).kernels)) != self.source_hash:
             what = f"recorded of another source of {self.kernel!r}, {self.source_hash}; it is {current} now"
             raise InputError(what, file=self.path, key="source_hash")
 

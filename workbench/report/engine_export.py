@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import escape as glob_escape
 from pathlib import Path
 from typing import Any
 
+from moe_kernels.tunable import Problem
 from workbench.devices.device import Device
 from workbench.integrations.engines import Engine
 from workbench.integrations.engines.backends import reading
@@ -40,7 +41,7 @@ class Export:
         winners: what they come from.
         device: the GPU.
         out: the folder.
-        source_hash: of the kernel as it is now, None where it is not at hand.
+        source_hash: of the kernel as it is now and as a problem sees it, None where it is not at hand.
         shipped: where the engine's installed package has its own tables, None where it is not installed.
     """
 
@@ -49,7 +50,7 @@ class Export:
     winners: Sequence[ProblemWinners]
     device: Device
     out: Path
-    source_hash: str | None
+    source_hash: Callable[[Problem], str | None]
     shipped: Path | None
 
 
@@ -131,7 +132,8 @@ def _mixed(table: ExportedTable) -> list[str]:
 
 def _changed(winners: ProblemWinners, export: Export) -> list[str]:
     hashes = {row.run.source_hash for row in winners.rows.values()}
-    if export.source_hash is None or hashes <= {export.source_hash}:
+    current = export.source_hash(winners.file.problem)
+    if current is None or hashes <= {current}:
         return []
     return [
         f"warning: {winners.path.stem}: the kernel's source has changed since some of its rows were tuned."

@@ -82,7 +82,7 @@ class Winner:
 
 def read_winners(
     folders: Sequence[Path],
-    find_kernel: Callable[[str], KernelAtHand | None],
+    find_kernel: Callable[[str, Mapping[str, int | str]], KernelAtHand | None],
     *,
     device: str | None = None,
     kernel: str | None = None,
@@ -93,7 +93,7 @@ def read_winners(
 
     Args:
         folders: folders of results.
-        find_kernel: the kernel of a name, None where there is none.
+        find_kernel: the kernel of a name as a problem sees it, None where there is none.
         device: only this slug.
         kernel: only this name.
         now: what ages are counted from.
@@ -114,7 +114,7 @@ def read_winners(
                 raise
             damaged(error)
         else:
-            winners += _winners(path, file, find_kernel(file.kernel), now)
+            winners += _winners(path, file, find_kernel(file.kernel, file.problem), now)
     return tuple(winners)
 
 

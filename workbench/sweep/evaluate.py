@@ -50,6 +50,15 @@ class Subject:
         problem, config = dict(candidate.problem), dict(candidate.config)
         return Trial(trial=name, problem=problem, config=config, stage=stage, status=status, **known)
 
+    def rejected(self, candidate: Candidate) -> Trial | None:
+        """The row of a candidate that the kernel cannot take, anywhere or on this GPU; None for others."""
+        problem, config = candidate.problem, candidate.config
+        if reason := self.kernel.why_rejected(problem, config):
+            return self.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
+        if reason := self.kernel.reject_on(problem, config, self.device.compute_capability):
+            return self.trial(candidate, Stage.SCREEN, Status.PRUNED, reason=reason)
+        return None
+
     def failed(self, candidate: Candidate, error: Exception) -> Trial:
         """The row of a candidate for which the kernel's own description raised."""
         what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -122,8 +131,8 @@ class Builder:
         """The future of a candidate's code, or the trial that ends it before any compiling."""
         subject = self._subject
         try:
-            if reason := subject.kernel.why_rejected(candidate.problem, candidate.config):
-                return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
+            if pruned := subject.rejected(candidate):
+                return pruned
             identity, _ = self._identify(candidate)
         except Exception as error:
             return subject.failed(candidate, error)
@@ -301,11 +310,12 @@ def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any],
     """Verifies a config in Triton's interpreter; runs in a worker whose environment turns it on."""
     import numpy as np
 
-    from workbench.sweep.interpreter import support_bfloat16, support_loop_bounds
+    from workbench.sweep.interpreter import support_bfloat16, support_e4m3_scales, support_loop_bounds
     from workbench.sweep.kernels import load_kernel
 
     support_bfloat16()
     support_loop_bounds()
+    support_e4m3_scales()
     # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
     with np.errstate(all="ignore"):
         return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")

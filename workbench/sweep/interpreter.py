@@ -2,7 +2,9 @@
 
 bfloat16: the interpreter stores it as raw 16-bit integers and then does arithmetic on those; Triton documents that it
 does not support it (triton-lang/triton issues 4972 and 11584). Operands are widened to fp32 before an operation and
-results rounded back, which is what a GPU does.
+results rounded back, which is what a GPU does. Its own widening loses subnormal numbers, which a GPU keeps.
+
+Scaled products: the interpreter reads every scale as a power of two (e8m0), those of NVFP4 (e4m3) too.
 
 Loop bounds known at run time: Triton 3.6 converts arrays of one element to integers as NumPy 2.5 no longer does.
 """
@@ -47,6 +49,30 @@ def support_loop_bounds() -> None:
     interpreter._patch_lang_tensor = patch
 
 
+def support_e4m3_scales() -> None:
+    """Patches the interpreter of this process, once; harmless where Triton has no scaled product to interpret."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    read = getattr(interpreter, "_dot_scaled_scale_to_f32", None)
+    if read is None or hasattr(read, "__wrapped__"):
+        return
+    codes = np.arange(128)
+    # Subnormal numbers have the exponent of the smallest normal ones, and no leading 1.
+    mantissas = (codes % 8 + 8 * (codes >= 8)) / 8
+    values = mantissas * 2.0 ** (np.maximum(codes // 8, 1) - 7)
+
+    @wraps(read)
+    def read_e4m3(scale: Any, compute_type: Any) -> Any:
+        if scale.dtype != tl.float8e4nv:
+            return read(scale, compute_type)
+        bits = scale.data.view(np.uint8)
+        return np.where(bits < 128, values[bits & 127], -values[bits & 127]).astype(np.float32)
+
+    interpreter._dot_scaled_scale_to_f32 = read_e4m3
+
+
 def _in_fp32(
     operation: Callable[..., Any], convert: Callable[..., Any], *, rounds: bool
 ) -> Callable[..., Any]:
@@ -59,6 +85,11 @@ def _in_fp32(
     """
     import numpy as np
     import triton.language as tl
+    from triton.runtime.interpreter import TensorHandle
+
+    def widen(operand: Any) -> Any:
+        bits = operand.data.view(np.uint16).astype(np.uint32) << 16
+        return TensorHandle(bits.view(np.float32), tl.float32)
 
     def is_bf16(operand: Any) -> bool:
         return hasattr(operand, "data") and getattr(operand.dtype, "scalar", None) == tl.bfloat16
@@ -66,12 +97,11 @@ def _in_fp32(
     @wraps(operation)
     def in_fp32(builder: Any, *operands: Any) -> Any:
         narrow = [is_bf16(operand) for operand in operands]
-        if not any(narrow) or (not rounds and operands[1].scalar == tl.float32):
+        if not any(narrow):
             return operation(builder, *operands)
-        wide = [
-            convert(builder, operand, tl.float32) if bf16 else operand
-            for operand, bf16 in zip(operands, narrow, strict=True)
-        ]
+        wide = [widen(operand) if bf16 else operand for operand, bf16 in zip(operands, narrow, strict=True)]
+        if not rounds and operands[1].scalar == tl.float32:
+            return wide[0]
         result = operation(builder, *wide)
         # The result has the type of the accumulator, which is the last tensor among the operands.
         tensors = [bf16 for operand, bf16 in zip(operands, narrow, strict=True) if hasattr(operand, "data")]

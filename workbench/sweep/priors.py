@@ -17,6 +17,8 @@ from workbench.ranking.workload import PARAMETERS, Workload
 RANKED = "experts"
 # Where the closed form of shared memory was compared with the compiled kernel; elsewhere the compile decides.
 PROVEN = (90, 100, 120)
+# Quantised weights run other code: their tiles are packed, or unpacked beside what was loaded.
+PROVEN_DTYPES = ("bf16", "fp16")
 
 
 def has_ranking(kernel: TunableKernel, device: object) -> bool:
@@ -37,7 +39,11 @@ def prior(problem: Problem, device: Device, configs: Sequence[Config]) -> NDArra
 def why_too_large(problem: Problem, device: Device, config: Config) -> str | None:
     """Says how much shared memory a config needs beyond the limit, by the closed form where it is proven."""
     element_bytes = Workload.of(problem).element_bytes
-    is_proven = device.compute_capability in PROVEN and int(config["num_stages"]) >= 2 and element_bytes == 2
+    is_proven = (
+        problem["dtype"] in PROVEN_DTYPES
+        and device.compute_capability in PROVEN
+        and int(config["num_stages"]) >= 2
+    )
     needed = shared_bytes_of(config, device.compute_capability, element_bytes)
     limit = device.shared_bytes_per_block
     if not is_proven or needed <= limit:

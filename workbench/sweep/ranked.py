@@ -57,8 +57,8 @@ class RankedEvaluator:
 
     def _ranked(self, candidate: Candidate, score: float) -> Trial:
         subject = self._subject
-        if reason := subject.kernel.why_rejected(candidate.problem, candidate.config):
-            return subject.trial(candidate, Stage.SPACE, Status.PRUNED, reason=reason)
+        if pruned := subject.rejected(candidate):
+            return pruned
         if reason := why_too_large(candidate.problem, subject.device, candidate.config):
             return subject.trial(candidate, Stage.SCREEN, Status.PRUNED, reason=reason)
         time_us = math.exp(score)

@@ -98,12 +98,16 @@ def _completed(config: Config, kernel: TunableKernel) -> Config:
 
 
 def _winners_elsewhere(plan: SweepPlan) -> Iterator[SeedGroup]:
-    """The winners of the same kernel on other GPUs, in the folders where the model module looks."""
+    """The winners of the same kernel on other GPUs, in the folders where the model module looks.
+
+    Problems with other axes have other code, and say nothing of these.
+    """
+    axes = {axis.name for axis in plan.kernel.axes if not axis.ladder}
     folders = dict.fromkeys([plan.out.resolve(), *(each.path.resolve() for each in results_folders())])
     for folder in folders if plan.family is None else ():
         for path in sorted(folder.glob(f"*/{plan.kernel.name}/*.json")):
             file = _readable(path)
-            if file is not None and file.device != plan.device.slug:
+            if file is not None and file.device != plan.device.slug and file.problem.keys() == axes:
                 yield from _winners(path, file, plan.kernel)
 
 

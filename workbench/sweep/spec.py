@@ -285,7 +285,7 @@ def _check_list(loaded: LoadedSpec, values: tuple[Any, ...], *key_path: str) -> 
 
 
 def resolve_kernel(loaded: LoadedSpec) -> TunableKernel:
-    """Finds the kernel that a sweep names and checks that the sweep fits it; imports torch.
+    """Finds the kernel that a sweep names, as its problems see it, and checks that the sweep fits it; imports torch.
 
     Raises:
         InputError: names file, line and key: there is no such kernel, it cannot be imported, or the sweep's
@@ -298,8 +298,21 @@ def resolve_kernel(loaded: LoadedSpec) -> TunableKernel:
             kernel = load_kernel(loaded.spec.kernel)
         except SystemExit as error:
             raise InputError(f"importing {loaded.spec.kernel!r} exits Python ({error.code!r})") from None
-    check_kernel(loaded, kernel)
-    return kernel
+    seen = _seen(loaded, kernel)
+    check_kernel(loaded, seen)
+    return seen
+
+
+def _seen(loaded: LoadedSpec, kernel: TunableKernel) -> TunableKernel:
+    """The kernel as all problems of a sweep see it; they share a run, and so the source hash of what they run."""
+    given = {name: values[0] for name, values in loaded.spec.problems.items()}
+    first = kernel.of(given)
+    for index, dtype in enumerate(loaded.spec.problems.get("dtype", ())):
+        other = kernel.of({**given, "dtype": dtype})
+        if (other.kernels, other.axes, other.parameters) != (first.kernels, first.axes, first.parameters):
+            what = f"{dtype!r} and {given['dtype']!r} run different code; give each a sweep of its own"
+            raise loaded.error(what, "problems", "dtype", index)
+    return first
 
 
 def check_kernel(loaded: LoadedSpec, kernel: TunableKernel) -> None:
@@ -347,10 +360,8 @@ def _check_section(
 
 
 def _why_no_axis_value(axis: Axis, value: int | str) -> str | None:
-    from moe_kernels.tunable import DTYPES
-
     if axis.kind == "dtype":
-        return None if value in DTYPES else f"must be one of {', '.join(DTYPES)}"
+        return None if value in axis.words else f"must be one of {', '.join(axis.words)}"
     return None if isinstance(value, int) and value > 0 else "must be a positive integer"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,15 +19,20 @@ from triton import knobs
 from moe_kernels import tuned
 from moe_kernels.experts import problem as experts_problem
 from moe_kernels.experts.align import Aligned
-from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
+from moe_kernels.experts.call import DTYPE_WORDS, KERNEL_DTYPES, RoutedCall
 from moe_kernels.experts.decode import EXPERTS_DECODE, DecodeWorkspace, decode_launches
 from moe_kernels.experts.grouped import EXPERTS, GroupedWorkspace, grouped_launches, grouped_outputs
+from moe_kernels.experts.quantised.problem import QUANTISED_WORDS, rows_of, why_no_format
+from moe_kernels.formats import Fp8
 from moe_kernels.tunable import Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
 
 Backend = Literal["auto", "grouped", "decode", "torch"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 BACKEND_TUNABLES: Mapping[str, TunableKernel] = {"grouped": EXPERTS, "decode": EXPERTS_DECODE}
 Device = str | int | torch.device | None
+# GPUs before it have no tensor cores for bf16; FP8 ones come later.
+LEAST_CAPABILITY = 80
+FP8_CAPABILITY = 89
 # Fixed when the kernels were decorated, so read once here too.
 _INTERPRETED = bool(knobs.runtime.interpret)
 
@@ -48,21 +53,28 @@ class BackendChoice:
 
 
 def explain_backend(
-    problem: Problem, tokens: int, device: Device = None, *, backend: Backend = "auto"
+    problem: Problem,
+    tokens: int,
+    device: Device = None,
+    *,
+    backend: Backend = "auto",
+    activations: str = "bf16",
 ) -> BackendChoice:
     """Says which backend `fused_experts` runs plain tensors on, and why; it decides by this function itself.
 
     Args:
-        problem: the axes without tokens: num_experts, top_k, hidden_size, intermediate_size, dtype.
+        problem: the axes without tokens: num_experts, top_k, hidden_size, intermediate_size, dtype, and of int4 weights
+            group_size where they have one.
         tokens: T.
         device: as for `moe_kernels.tuned.lookup`: a slug, a device or its index; None means the current CUDA device.
         backend: as for `fused_experts`.
+        activations: the dtype word of hidden states beside quantised weights, otherwise they have the problem's.
 
     Raises:
         ValueError: there is no such backend, or it cannot take the call.
     """
     check_backend(backend)
-    obstacle = why_no_kernel(str(problem["dtype"]), device)
+    obstacle = why_no_kernel(problem, device, activations)
     impossible = dict.fromkeys(BACKEND_TUNABLES, obstacle) if obstacle else {}
     if backend in impossible:
         raise ValueError(f"backend: {backend} {obstacle}; allowed here: auto, torch")
@@ -72,7 +84,20 @@ def explain_backend(
         chosen, reason = "torch", f"a kernel {obstacle}"
     else:
         chosen, reason = _crossover(problem, tokens, device)
+        reason += _how_weights_are_read(str(problem["dtype"]), device)
     return BackendChoice(backend=chosen, reason=reason, impossible=impossible)
+
+
+def explain_call(call: RoutedCall, backend: str) -> BackendChoice:
+    """As `explain_backend`, for a call."""
+    dtype = call.hidden.dtype
+    return explain_backend(
+        call.problem,
+        call.num_tokens,
+        call.hidden.device,
+        backend=backend,  # type: ignore[arg-type]
+        activations=DTYPE_WORDS.get(dtype, str(dtype).removeprefix("torch.")),
+    )
 
 
 def check_backend(backend: str) -> None:
@@ -81,13 +106,42 @@ def check_backend(backend: str) -> None:
         raise ValueError(f"backend: must be one of {', '.join(BACKENDS)}, got {backend!r}")
 
 
-def why_no_kernel(dtype: str, device: Device) -> str | None:
-    """Says why no kernel can take tensors of this dtype on this device, or None."""
-    if dtype not in KERNEL_DTYPES:
+def why_no_kernel(problem: Problem, device: Device, activations: str) -> str | None:
+    """Says why no kernel can take a problem on this device, or None."""
+    dtype = str(problem["dtype"])
+    is_quantised = dtype in QUANTISED_WORDS
+    if not is_quantised and dtype not in KERNEL_DTYPES:
         return f"takes {' or '.join(KERNEL_DTYPES)}, got {dtype}"
+    if is_quantised and activations not in KERNEL_DTYPES:
+        return f"takes {' or '.join(KERNEL_DTYPES)} beside weights in {dtype}, got {activations}"
+    if is_quantised and (reason := why_no_format(problem)):
+        return f"takes no such weights: {reason}"
+    if is_quantised and (capability := capability_of(device)) and capability < LEAST_CAPABILITY:
+        return f"takes weights in {dtype} from sm_{LEAST_CAPABILITY} on, got sm_{capability}"
     if isinstance(device, torch.device) and device.type != "cuda" and not _interprets(device):
         return f"takes CUDA tensors, got {device.type}"
     return None
+
+
+def capability_of(device: Device) -> int | None:
+    """The compute capability of a GPU that is there, major * 10 + minor."""
+    if isinstance(device, str) or not torch.cuda.is_available():
+        return None
+    if isinstance(device, torch.device) and device.type != "cuda":
+        return None
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
+
+
+def _how_weights_are_read(dtype: str, device: Device) -> str:
+    if dtype not in QUANTISED_WORDS:
+        return ""
+    capability = capability_of(device)
+    if dtype == Fp8.dtype_word and (capability is None or capability >= FP8_CAPABILITY):
+        return f"; {dtype} is multiplied on FP8 tensor cores from sm_{FP8_CAPABILITY} on"
+    if dtype == Fp8.dtype_word:
+        return f"; {dtype} is widened to fp16 in registers, as sm_{capability} has no FP8 tensor cores"
+    return f"; {dtype} is widened to the dtype of the activations in registers"
 
 
 def config_for(backend: str, problem: Problem, tokens: int, device: Device) -> Config:
@@ -123,7 +177,7 @@ def _resolve(problem: Problem, config: Config) -> str:
     return _by_rule(*(int(problem[axis]) for axis in ("tokens", "top_k", "num_experts")))[0]
 
 
-def launches_of(backend: str, call: ExpertsCall, out: Tensor, config: Config) -> tuple[KernelLaunch, ...]:
+def launches_of(backend: str, call: RoutedCall, out: Tensor, config: Config) -> tuple[KernelLaunch, ...]:
     """The launches of a call on a backend that has kernels, over a workspace of their own."""
     if backend == "grouped":
         return grouped_launches(call, out, GroupedWorkspace.empty(call, config), config)
@@ -134,20 +188,27 @@ def _launches(
     inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
 ) -> tuple[KernelLaunch, ...]:
     """A backend with its own tuned config; the default one where the GPU is not there."""
-    call, backend = experts_problem.call_of(inputs), _resolve(problem, config)
+    call, backend = experts_problem.call_of(inputs, problem), _resolve(problem, config)
     own = config_for(backend, call.problem, call.num_tokens, call.hidden.device)
     inner, scratch = outputs["inner"], outputs["scratch"]
     if backend == "decode":
         partials = scratch[: call.num_slots * call.hidden_size].view(call.num_slots, -1)
-        return decode_launches(call, outputs["out"], DecodeWorkspace(inner, partials), own)
+        return decode_launches(call, outputs["out"], DecodeWorkspace(inner, partials, rows_of(outputs)), own)
     aligned = Aligned(*(outputs[name] for name in Aligned._fields))
-    return grouped_launches(call, outputs["out"], GroupedWorkspace(aligned, inner, scratch), own)
+    workspace = GroupedWorkspace(aligned, inner, scratch, rows_of(outputs))
+    return grouped_launches(call, outputs["out"], workspace, own)
 
 
 def _interpreter_problem(problem: Problem, config: Config) -> Problem:
     kernel = BACKEND_TUNABLES[_resolve(problem, config)]
     assert kernel.interpreter_problem is not None
     return kernel.interpreter_problem(problem, kernel.default_config)
+
+
+def _kernels_of(problem: Problem) -> tuple[Any, ...]:
+    return tuple(
+        dict.fromkeys(each for kernel in (EXPERTS, EXPERTS_DECODE) for each in kernel.of(problem).kernels)
+    )
 
 
 def _reject(problem: Problem, config: Config) -> str | None:
@@ -159,6 +220,7 @@ EXPERTS_BACKEND = TunableKernel(
     axes=experts_problem.AXES,
     parameters=(Parameter("backend", "auto", kind="categorical", choices=("auto", *BACKEND_TUNABLES)),),
     kernels=tuple(dict.fromkeys((*EXPERTS.kernels, *EXPERTS_DECODE.kernels))),
+    kernels_of=_kernels_of,
     make_inputs=experts_problem.make_inputs,
     routed_inputs=experts_problem.routed_inputs,
     make_outputs=grouped_outputs,

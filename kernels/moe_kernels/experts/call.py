@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 from torch import Tensor
 
@@ -99,3 +100,11 @@ class QuantisedCall(RoutedCall):
 
     gate_up: QuantisedWeights
     down: QuantisedWeights
+
+    @property
+    def problem(self) -> dict[str, int | str]:
+        """The axes under which tuned configs are filed: the word of the format, and the depth that shares a scale."""
+        axes = {**RoutedCall.problem.fget(self), "dtype": self.down.dtype_word}  # type: ignore[attr-defined]
+        groups = [getattr(each.format, "group_size", None) for each in (self.gate_up, self.down)]
+        known = [group for group in groups if group is not None]
+        return {**axes, "group_size": gcd(*known)} if known else axes

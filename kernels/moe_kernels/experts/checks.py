@@ -48,6 +48,13 @@ def checked_quantised_call(
         raise ValueError(f"{name}: must be QuantisedWeights as the other projection, got a tensor")
     gate_up.format.check(gate_up, name="gate_up")
     down.format.check(down, name="down")
+    if (down.dtype_word, down.format.activation_group) != (
+        gate_up.dtype_word,
+        gate_up.format.activation_group,
+    ):
+        raise ValueError(
+            f"down: must be {gate_up.format} as gate_up, or differ in group size alone, got {down.format}"
+        )
     _check_shapes(hidden, gate_up, down, weights, ids, activation)
     _check_devices(hidden, gate_up=gate_up, down=down, weights=weights, ids=ids)
     return QuantisedCall(

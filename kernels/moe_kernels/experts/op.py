@@ -6,25 +6,20 @@ config when it runs, so a compiled graph with dynamic token counts still takes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from moe_kernels.activation import Activation
-from moe_kernels.experts.backend import (
-    BACKEND_TUNABLES,
-    Backend,
-    check_backend,
-    config_for,
-    explain_backend,
-    launches_of,
-)
-from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall
+from moe_kernels.experts.backend import BACKEND_TUNABLES, Backend, check_backend, explain_call
+from moe_kernels.experts.call import ExpertsCall, QuantisedCall, RoutedCall
 from moe_kernels.experts.checks import checked_call, checked_quantised_call
 from moe_kernels.experts.gradient import Gradients, experts_gradients
+from moe_kernels.experts.quantised.op import run_quantised
 from moe_kernels.experts.reference import reference_experts
+from moe_kernels.experts.run import encode_config, run_call
 from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Config
 
@@ -47,13 +42,13 @@ def fused_experts(
     bf16 and fp16 tensors on CUDA run Triton kernels that accumulate in fp32 and apply the routed weight in fp32, and so
     do they on the CPU under TRITON_INTERPRET=1. The same input gives the same bits. fp32, other devices, tensor
     subclasses and torch.func's transforms run plain torch operations, at one host synchronisation a call; so does the
-    backward pass. An id out of range marks an expert that lives elsewhere and adds nothing; an id that comes twice in a
-    row adds twice. Strides are free.
+    backward pass, which quantised weights do not have. An id out of range marks an expert that lives elsewhere and adds
+    nothing; an id that comes twice in a row adds twice. Strides are free.
 
     Args:
         hidden: [T, H], bf16, fp16, fp32 or fp64, T >= 0.
         gate_up: [E, 2I, H], the gate in the first I rows, or [E, I, H] with an ungated activation; dtype of `hidden`.
-            Quantised weights run the torch operations.
+            Or quantised: the kernels dequantise them in registers, never in memory.
         down: [E, H, I], dtype of `hidden`, or quantised as `gate_up` is.
         weights: [T, K], floating point; fp32 as routing gives them.
         ids: [T, K], int32 or int64.
@@ -71,15 +66,16 @@ def fused_experts(
     """
     parsed = Activation.parse(activation)
     check_backend(backend)
+    call: RoutedCall
     if isinstance(gate_up, QuantisedWeights) or isinstance(down, QuantisedWeights):
-        return reference_experts(checked_quantised_call(hidden, gate_up, down, weights, ids, parsed))
-    call = checked_call(hidden, gate_up, down, weights, ids, parsed)
-    encoded = None if config is None else _encode(config, call, backend)
+        call = checked_quantised_call(hidden, gate_up, down, weights, ids, parsed)
+    else:
+        call = checked_call(hidden, gate_up, down, weights, ids, parsed)
+    encoded = None if config is None else encode_config(config, call, backend)
     if _is_plain(call):
         if backend in BACKEND_TUNABLES:
-            explain_backend(call.problem, call.num_tokens, hidden.device, backend=backend)
-        out: Tensor = _experts_op(*_tensors(call), str(call.activation), backend, encoded)
-        return out
+            explain_call(call, backend)
+        return _run_operator(call, backend, encoded)
     if backend in BACKEND_TUNABLES:
         raise ValueError(
             f"backend: {backend} takes plain tensors outside torch.func's transforms; allowed here: auto, torch"
@@ -87,32 +83,24 @@ def fused_experts(
     return reference_experts(call)
 
 
-def _is_plain(call: ExpertsCall) -> bool:
+def _is_plain(call: RoutedCall) -> bool:
     plain = all(type(tensor) in _PLAIN_TYPES for tensor in _tensors(call))
     return plain and not torch._C._are_functorch_transforms_active()
 
 
-def _tensors(call: ExpertsCall) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return call.hidden, call.gate_up, call.down, call.weights, call.ids
+def _tensors(call: RoutedCall) -> tuple[Tensor, ...]:
+    projections = (
+        tuple(each.tensors().values()) if isinstance(each, QuantisedWeights) else (each,)
+        for each in (call.gate_up, call.down)
+    )
+    return call.hidden, *chain(*projections), call.weights, call.ids
 
 
-def _encode(config: Config, call: ExpertsCall, backend: str) -> list[int]:
-    """Checks and completes a config, as integers for the operator."""
-    if not isinstance(config, Mapping):
-        raise ValueError(f"config: must map names to values, got {config!r}")
-    if backend == "torch":
-        raise ValueError("config: the backend torch has no parameters, only grouped and decode have")
-    kernel = BACKEND_TUNABLES[_backend_of_config(backend)]
-    complete = kernel.complete(config)
-    # A config is right or wrong in itself, on the torch path too.
-    problem = {**call.problem, "dtype": KERNEL_DTYPES[0], "tokens": call.num_tokens}
-    if reason := kernel.why_rejected(problem, complete):
-        raise ValueError(f"config: {reason}")
-    return kernel.encode(complete)
-
-
-def _backend_of_config(backend: str) -> str:
-    return "grouped" if backend == "auto" else backend
+def _run_operator(call: RoutedCall, backend: str, config: list[int] | None) -> Tensor:
+    if isinstance(call, QuantisedCall):
+        return run_quantised(call, backend, config)
+    out: Tensor = _experts_op(*_tensors(call), str(call.activation), backend, config)
+    return out
 
 
 torch.library.define(
@@ -152,21 +140,7 @@ def _run(
     backend: str,
     config: list[int] | None = None,
 ) -> Tensor:
-    call = _call((hidden, gate_up, down, weights, ids), activation)
-    problem, tokens, device = call.problem, call.num_tokens, hidden.device
-    chosen = explain_backend(problem, tokens, device, backend=backend).backend  # type: ignore[arg-type]
-    if chosen == "torch" or call.is_empty:
-        return reference_experts(call)
-    if config is None:
-        complete = config_for(chosen, problem, tokens, device)
-    else:
-        chosen = _backend_of_config(backend)
-        complete = BACKEND_TUNABLES[chosen].decode(config)
-    out = torch.empty_like(hidden, memory_format=torch.contiguous_format)
-    with torch.cuda.device_of(hidden):  # type: ignore[no-untyped-call]
-        for launch in launches_of(chosen, call, out, complete):
-            launch.run()
-    return out
+    return run_call(_call((hidden, gate_up, down, weights, ids), activation), backend, config)
 
 
 @torch.library.register_fake("moe_kernels::fused_experts")  # type: ignore[untyped-decorator]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moe_kernels.tuned._device import Located
 from moe_kernels.tuned._folders import Folder, read_tuned, results_folders
@@ -39,9 +39,9 @@ class Knowledge:
     evidence: str
     triton: str | None
     _files: dict[Path, TunedFile | TunedFileError | None] = field(default_factory=dict)
-    _hashes: dict[int, str | None] = field(default_factory=dict)
+    _hashes: dict[tuple[int, ...], str | None] = field(default_factory=dict)
     # Keeps kernels alive, as hashes and answers are filed under their identity.
-    _kernels: list[TunableKernel] = field(default_factory=list)
+    _kernels: list[tuple[TunableKernel, tuple[Any, ...]]] = field(default_factory=list)
 
     @classmethod
     def from_environment(cls) -> Knowledge:
@@ -57,24 +57,26 @@ class Knowledge:
         evidence: str | None = None,
     ) -> Question:
         """Puts together what a lookup has to decide."""
+        seen = kernel.of(problem)
         return Question(
-            kernel=kernel,
+            kernel=seen,
             device=located.slug,
             no_device=located.why,
             problem=dict(problem),
             tokens=tokens,
             evidence=evidence or self.evidence,
-            source_hash=self._source_hash(kernel),
+            source_hash=self._source_hash(kernel, seen.kernels),
             triton=self.triton,
             folders=self.folders,
             read=self._read,
         )
 
-    def _source_hash(self, kernel: TunableKernel) -> str | None:
-        if id(kernel) not in self._hashes:
-            self._kernels.append(kernel)
-            self._hashes[id(kernel)] = source_hash(kernel.kernels)
-        return self._hashes[id(kernel)]
+    def _source_hash(self, kernel: TunableKernel, functions: tuple[Any, ...]) -> str | None:
+        key = tuple(map(id, functions))
+        if id(kernel) not in {id(known) for known, _ in self._kernels} or key not in self._hashes:
+            self._kernels.append((kernel, functions))
+            self._hashes[key] = source_hash(functions)
+        return self._hashes[key]
 
     def _read(self, path: Path) -> TunedFile | None:
         if path not in self._files:

@@ -79,7 +79,7 @@ def test_a_tuned_crossover_is_taken_and_said(tmp_path):
     assert "no crossover is tuned" in choices[1000].reason
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "int4_w4a16"])
+@pytest.mark.parametrize("dtype", ["fp32", "int8_w8a16"])
 def test_auto_never_picks_a_kernel_that_cannot_take_the_dtype(dtype, tmp_path):
     choice = explain_backend({**PROBLEM, "dtype": dtype}, 4, DEVICE)
     assert choice.backend == "torch"

@@ -40,7 +40,7 @@ def test_all_three_are_registered_under_their_names():
 
 
 def test_the_grouped_product_has_the_parameters_that_engines_tune_and_one_more():
-    names = [parameter.name for parameter in EXPERTS.parameters]
+    names = [parameter.name for parameter in EXPERTS.of(GEMMA).parameters]
     blocks = ["BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "GROUP_SIZE_M"]
     assert names == [*blocks, "num_warps", "num_stages", "fuse_activation"]
 
@@ -127,4 +127,6 @@ def test_a_config_that_cannot_be_taken_is_rejected_with_a_reason(kernel, config,
 def test_fp32_is_no_problem_of_the_kernels():
     for kernel in (EXPERTS, EXPERTS_DECODE, EXPERTS_BACKEND):
         problem = {**GEMMA, "dtype": "fp32", "tokens": 4}
-        assert kernel.why_rejected(problem, kernel.default_config) == "dtype=fp32 is not one of bf16, fp16"
+        assert kernel.why_rejected(problem, kernel.default_config) == (
+            "dtype=fp32 is not one of bf16, fp16, int4_w4a16, fp8_w8a8, nvfp4"
+        )

@@ -16,7 +16,7 @@ from workbench.dashboard.sources.runs import SweepRun, read_runs
 from workbench.errors import InputError
 from workbench.report.winners import KernelAtHand, Winner, read_winners
 
-FindKernel = Callable[[str], KernelAtHand | None]
+FindKernel = Callable[[str, Mapping[str, int | str]], KernelAtHand | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class _Known:
             run.kernel: run.default for run in reversed(runs) if run.default
         }
 
-    def find(self, name: str) -> KernelAtHand | None:
+    def find(self, name: str, problem: Mapping[str, int | str]) -> KernelAtHand | None:
         default = self._defaults.get(name)
         return KernelAtHand(default=default, source_hash=None) if default else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,11 +12,23 @@ from torch import Tensor
 from moe_kernels.experts import problem as experts_problem
 from moe_kernels.experts.align import Aligned, align_launch, empty_aligned, most_blocks
 from moe_kernels.experts.align.kernel import align_kernel
-from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.call import RoutedCall
 from moe_kernels.experts.grouped.kernel import activation_kernel, grouped_matmul_kernel
+from moe_kernels.experts.grouped.quantised.kernel import quantised_grouped_kernel
 from moe_kernels.experts.kernel import sum_kernel
-from moe_kernels.experts.launches import activation_constexprs, matrix_arguments, sum_launch
-from moe_kernels.tunable import DTYPES, Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
+from moe_kernels.experts.launches import (
+    Rows,
+    activation_constexprs,
+    depth_block,
+    empty_rows,
+    operands_of,
+    sum_launch,
+)
+from moe_kernels.experts.quantised.code import DOT_SCALED, functions_of, why_no_dot_scaled
+from moe_kernels.experts.quantised.problem import rows_of
+from moe_kernels.experts.quantised.rows import QuantisedRows
+from moe_kernels.formats import QuantisedWeights
+from moe_kernels.tunable import Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
 
 MAX_BLOCK_M = 256
 _LIMITS = {
@@ -36,14 +49,16 @@ class GroupedWorkspace(NamedTuple):
         inner: [T*K, I], the activation's results.
         scratch: flat; first [T*K, 2I], the first product's results where the activation is a launch of its own,
             then [T*K, H], each slot's weighted result.
+        rows: hidden states and the activation's results in eight bits, for formats that multiply those.
     """
 
     aligned: Aligned
     inner: Tensor
     scratch: Tensor
+    rows: Rows = (None, None)
 
     @classmethod
-    def empty(cls, call: ExpertsCall, config: Config) -> GroupedWorkspace:
+    def empty(cls, call: RoutedCall, config: Config) -> GroupedWorkspace:
         """Enough for a call under a complete config, uninitialised."""
         slots, columns = call.num_slots, 0 if config["fuse_activation"] else call.gate_up.shape[1]
         block_size = int(config["BLOCK_SIZE_M"])
@@ -51,13 +66,14 @@ class GroupedWorkspace(NamedTuple):
             empty_aligned(slots, call.num_experts, block_size, call.hidden.device),
             call.hidden.new_empty((slots, call.intermediate_size)),
             call.hidden.new_empty(slots * max(call.hidden_size, columns)),
+            empty_rows(call),
         )
 
 
 def grouped_launches(
-    call: ExpertsCall, out: Tensor, workspace: GroupedWorkspace, config: Config
+    call: RoutedCall, out: Tensor, workspace: GroupedWorkspace, config: Config
 ) -> tuple[KernelLaunch, ...]:
-    """Describes the launches of one call: sort, gate and up, (activation,) down, sum.
+    """Describes the launches of one call: sort, gate and up, (activation,) down, sum; and what quantises rows.
 
     Args:
         call: bf16 or fp16, with at least one slot.
@@ -76,6 +92,7 @@ def grouped_launches(
         (call.hidden, call.gate_up, workspace.inner if fused else before),
         workspace.aligned,
         config,
+        rows=workspace.rows[0],
         epilogue="activate" if fused else "store",
     )
     down = _matmul_launch(
@@ -83,30 +100,34 @@ def grouped_launches(
         (workspace.inner, call.down, partials),
         workspace.aligned,
         config,
+        rows=workspace.rows[1],
         epilogue="weigh",
         weights=weights,
     )
     activate = () if fused else (_activation_launch(call, before, workspace.inner),)
-    return (sort, up, *activate, down, sum_launch(call, partials, ids, out))
+    return (sort, *up, *activate, *down, sum_launch(call, partials, ids, out))
 
 
 def _matmul_launch(
-    call: ExpertsCall,
-    operands: tuple[Tensor, Tensor, Tensor],
+    call: RoutedCall,
+    matrices: tuple[Tensor, Tensor | QuantisedWeights, Tensor],
     aligned: Aligned,
     config: Config,
     *,
+    rows: QuantisedRows | None,
     epilogue: str,
     weights: Tensor | None = None,
-) -> KernelLaunch:
-    block_m, block_n, block_k = (int(config[f"BLOCK_SIZE_{axis}"]) for axis in "MNK")
-    size, depth = operands[1].shape[1:]
+) -> tuple[KernelLaunch, ...]:
+    block_m, block_n = int(config["BLOCK_SIZE_M"]), int(config["BLOCK_SIZE_N"])
+    size, depth = matrices[1].shape[1:]
+    block_k = depth_block(config, matrices[1])
     blocks = most_blocks(call.num_slots, call.num_experts, block_m)
-    return KernelLaunch(
-        kernel=grouped_matmul_kernel,
+    operands = operands_of(*matrices, rows, config)
+    product = KernelLaunch(
+        kernel=grouped_matmul_kernel if isinstance(matrices[1], Tensor) else quantised_grouped_kernel,
         grid=(blocks * triton.cdiv(size, block_n), 1, 1),
         arguments={
-            **matrix_arguments(*operands),
+            **operands.arguments,
             "weights_ptr": weights,
             "sorted_slots_ptr": aligned.sorted_slots,
             "block_experts_ptr": aligned.block_experts,
@@ -117,7 +138,7 @@ def _matmul_launch(
             **activation_constexprs(call),
             "SLOTS_PER_ROW": 1 if epilogue == "weigh" else call.top_k,
             "EPILOGUE": epilogue,
-            "FORMAT": "plain",
+            **operands.constexprs,
             "BLOCK_M": block_m,
             "BLOCK_N": block_n,
             "BLOCK_K": block_k,
@@ -130,9 +151,10 @@ def _matmul_launch(
             "enable_fp_fusion": True,
         },
     )
+    return (*operands.before, product)
 
 
-def _activation_launch(call: ExpertsCall, before: Tensor, inner: Tensor) -> KernelLaunch:
+def _activation_launch(call: RoutedCall, before: Tensor, inner: Tensor) -> KernelLaunch:
     block = min(1024, triton.next_power_of_2(call.intermediate_size))
     return KernelLaunch(
         kernel=activation_kernel,
@@ -146,7 +168,7 @@ def _activation_launch(call: ExpertsCall, before: Tensor, inner: Tensor) -> Kern
 def grouped_outputs(problem: Problem, device: torch.device) -> Tensors:
     """The output and a workspace that fits every config."""
     tokens, experts, top_k, hidden_size, inner = experts_problem.sizes(problem)
-    slots, dtype = tokens * top_k, DTYPES[str(problem["dtype"])]
+    slots, dtype = tokens * top_k, experts_problem.activation_dtype(problem)
     blocks = most_blocks(slots, experts, MAX_BLOCK_M)
 
     def empty(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
@@ -159,6 +181,7 @@ def grouped_outputs(problem: Problem, device: torch.device) -> Tensors:
         "sorted_slots": empty(blocks * MAX_BLOCK_M, dtype=torch.int32),
         "block_experts": empty(slots, dtype=torch.int32),
         "num_blocks": empty(1, dtype=torch.int32),
+        **experts_problem.rows_outputs(problem, device),
     }
 
 
@@ -166,14 +189,14 @@ def _launches(
     inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
 ) -> tuple[KernelLaunch, ...]:
     aligned = Aligned(*(outputs[name] for name in Aligned._fields))
-    workspace = GroupedWorkspace(aligned, outputs["inner"], outputs["scratch"])
-    return grouped_launches(experts_problem.call_of(inputs), outputs["out"], workspace, config)
+    workspace = GroupedWorkspace(aligned, outputs["inner"], outputs["scratch"], rows_of(outputs))
+    return grouped_launches(experts_problem.call_of(inputs, problem), outputs["out"], workspace, config)
 
 
 def _reject(problem: Problem, config: Config) -> str | None:
     if reason := experts_problem.why_no_problem(problem):
         return reason
-    if reason := experts_problem.why_no_power_of_two(config, _LIMITS):
+    if reason := experts_problem.why_no_block(problem, config, _LIMITS):
         return reason
     for name, most in (("num_stages", MAX_STAGES), ("GROUP_SIZE_M", MAX_GROUP)):
         if not 1 <= int(config[name]) <= most:
@@ -186,6 +209,8 @@ def _interpreter_problem(problem: Problem, config: Config) -> Problem:
     return experts_problem.interpreter_problem(problem, depth=depth, up_columns=columns, down_columns=columns)
 
 
+_SHARED = (align_kernel, activation_kernel, sum_kernel)
+_DENSE = (*_SHARED, grouped_matmul_kernel)
 EXPERTS = TunableKernel(
     name="experts",
     axes=experts_problem.AXES,
@@ -199,8 +224,10 @@ EXPERTS = TunableKernel(
         Parameter("num_warps", 4),
         Parameter("num_stages", 4),
         Parameter("fuse_activation", 0, kind="binary", choices=(0, 1)),
+        DOT_SCALED,
     ),
-    kernels=(align_kernel, grouped_matmul_kernel, activation_kernel, sum_kernel),
+    kernels=_DENSE,
+    kernels_of=partial(functions_of, dense=_DENSE, shared=_SHARED, by_format=(quantised_grouped_kernel,)),
     make_inputs=experts_problem.make_inputs,
     routed_inputs=experts_problem.routed_inputs,
     make_outputs=grouped_outputs,
@@ -211,5 +238,6 @@ EXPERTS = TunableKernel(
     compare=experts_problem.compare,
     exchanged={"fuse_activation": 0},
     reject=_reject,
+    reject_on=why_no_dot_scaled,
     interpreter_problem=_interpreter_problem,
 )

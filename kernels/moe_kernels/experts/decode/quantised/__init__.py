@@ -1,0 +1,1 @@
+"""The experts for few tokens, for weights in a quantised format."""

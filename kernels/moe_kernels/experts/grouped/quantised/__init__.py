@@ -1,0 +1,1 @@
+"""The grouped product for weights in a quantised format."""

@@ -1,0 +1,1 @@
+"""Eight-bit float weights and activations."""

@@ -1,0 +1,1 @@
+"""Four-bit integer weights."""

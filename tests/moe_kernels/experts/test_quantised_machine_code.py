@@ -1,0 +1,80 @@
+"""The kernels for quantised weights compiled for GPUs that are not there: on tensor cores, and in little memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import triton
+
+from moe_kernels.experts import EXPERTS, EXPERTS_DECODE
+from workbench.ranking.legality import packed_shared_bytes, shared_bytes
+from workbench.ranking.workload import Tiles
+from workbench.sweep.compile import compile_candidate
+from workbench.sweep.rows import Candidate
+
+GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704}
+FORMATS = [
+    {"dtype": "int4_w4a16", "group_size": 16},
+    {"dtype": "int4_w4a16"},
+    {"dtype": "fp8_w8a8"},
+    {"dtype": "nvfp4"},
+]
+CAPABILITIES = [80, 90, 100, 120]
+has_dot_scaled = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Compiling for another GPU swaps the driver of a whole process, so it is never this one."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def compiled(workers):
+    def compile_one(kernel, problem, capability, config):
+        seen = kernel.of(problem)
+        candidate = Candidate({**GEMMA, **problem, "tokens": 64}, seen.complete(config))
+        return workers.submit(compile_candidate, kernel.name, candidate, capability).result()
+
+    return compile_one
+
+
+def products(resources):
+    """The launches on tensor cores."""
+    return [each for each in resources if each.instructions.get("matrix")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("problem", FORMATS, ids=str)
+def test_every_format_compiles_on_tensor_cores_and_spills_nothing(compiled, capability, problem):
+    for kernel in (EXPERTS, EXPERTS_DECODE):
+        found = products(compiled(kernel, problem, capability, None))
+        assert len(found) == 2
+        assert [each.spill_bytes for each in found] == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_dot_scaled, reason="this Triton cannot compile a scaled product")
+@pytest.mark.parametrize("capability", [100, 120])
+@pytest.mark.parametrize("kernel", [EXPERTS, EXPERTS_DECODE], ids=lambda kernel: kernel.name)
+def test_the_scaled_product_compiles_where_it_is_not_pruned(compiled, capability, kernel):
+    assert kernel.reject_on({"dtype": "nvfp4"}, {"dot_scaled": 1}, capability) is None
+    found = products(compiled(kernel, {"dtype": "nvfp4"}, capability, {"dot_scaled": 1}))
+    assert len(found) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [90, 120])
+@pytest.mark.parametrize("stages", [2, 4])
+def test_packed_weights_are_staged_packed(compiled, capability, stages):
+    """What a ranking takes for their shared memory is near what they take, and far from that of 16-bit weights."""
+    config = {"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 128, "num_stages": stages}
+    up = products(compiled(EXPERTS, {"dtype": "int4_w4a16"}, capability, config))[0]
+    tiles = Tiles(*np.asarray([16, 64, 128, 1, 4, stages], dtype=np.float64)[:, None])
+    assert up.shared_bytes == pytest.approx(packed_shared_bytes(tiles, capability, 2, 0.5)[0], rel=0.1)
+    assert stages == 2 or up.shared_bytes < shared_bytes(tiles, capability, 2)[0]
