@@ -16,7 +16,7 @@ from workbench.ranking.ranker import rank
 from workbench.ranking.workload import PARAMETERS, Workload
 
 RANKED = "experts"
-# Where `benchmarks/screen.py` compared the closed form of shared memory with the compiled kernel, over the whole grid.
+# Where `benchmarks/screen.py` compared the closed form of shared memory with the compiled kernel, over all tiles.
 PROVEN = (90, 100, 120)
 # Strides that are no multiples of this are loaded element by element, which Triton does not pipeline.
 VECTORISED = 16
