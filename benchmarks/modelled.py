@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--ranking", type=Path, help="judge this fit on every table, and fit nothing")
     parser.add_argument("--no-left-out", action="store_true", help="leave no family out")
     arguments = parser.parse_args()
-    tables = read_tables(arguments.tables).tables
+    # The same halves in whichever order the wheels are named.
+    tables = sorted(read_tables(arguments.tables).tables, key=content)
     print(f"{len(tables)} tables, {sum(len(table.rows) for table in tables)} rows")
     if arguments.ranking:
         report("given", place(load_ranker(arguments.ranking), judged(tables)))
@@ -61,6 +62,11 @@ def main() -> None:
     halves(tables, range(arguments.seed, arguments.seed + arguments.splits))
     if not arguments.no_left_out:
         left_out(tables)
+
+
+def content(table: EngineTable) -> tuple[object, ...]:
+    shape = table.num_experts, table.intermediate_size, table.block_scaled
+    return table.board.name, table.dtype, *shape, sorted(table.rows.items())
 
 
 def halves(tables: Sequence[EngineTable], seeds: Sequence[int]) -> None:
