@@ -3,6 +3,11 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from hypothesis import settings
+
+# What shares the cores stretches single examples, which says nothing of the code.
+settings.register_profile("workbench", deadline=None)
+settings.load_profile("workbench")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -92,7 +92,7 @@ def test_traces_that_a_definition_names_are_drawn(run, tmp_path):
             "overviw: no such file, and no shipped dashboard of that name; shipped: overview, serving",
         ),
         (["--profile", "none"], "none: --profile: is no folder"),
-        (["--out", "results"], "results: cannot be written: Is a directory"),
+        (["--out", "results"], "results: cannot be written: is a folder"),
         (
             ["bad.yaml"],
             "bad.yaml:2: panels.winers: unknown key (did you mean 'winners'?); allowed: devices, winners",

@@ -247,7 +247,8 @@ def test_the_source_of_winners_is_compared_where_the_kernels_are_at_hand(folder)
     from workbench.report.winners import KernelAtHand
 
     found = panel(
-        read(folder, find_kernel=lambda name: KernelAtHand(default=DEFAULT, source_hash="1" * 16)), "winners"
+        read(folder, find_kernel=lambda name, problem: KernelAtHand(default=DEFAULT, source_hash="1" * 16)),
+        "winners",
     )
     assert {texts(row)[-1] for row in found.blocks[0].rows} == {"changed"}
     assert any("A lookup skips these" in note for note in found.notes)

@@ -105,7 +105,9 @@ class Publisher:
             if not keep:
                 rows[tokens] = self._row(winner)
             published.append(Published(path, tokens, standing.evidence if standing and keep else None))
-        runs = {**file.runs, self._run_id: self._run}
+        runs = dict(file.runs)
+        if any(each.kept is None for each in published):
+            runs[self._run_id] = self._run
         used = {row.run for row in rows.values()}
         merged = replace(file, rows=rows, runs={name: run for name, run in runs.items() if name in used})
         try:

@@ -17,12 +17,12 @@ GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size
 
 
 def tiles(m, n, k, group, warps, stages, fuse):
-    names = [parameter.name for parameter in EXPERTS.parameters]
+    names = EXPERTS.default_config
     return dict(zip(names, (m, n, k, group, warps, stages, fuse), strict=True))
 
 
 def rows(n, down, k, by, warps, stages):
-    names = [parameter.name for parameter in EXPERTS_DECODE.parameters]
+    names = EXPERTS_DECODE.default_config
     return dict(zip(names, (n, down, k, by, warps, stages), strict=True))
 
 
