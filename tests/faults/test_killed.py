@@ -16,7 +16,7 @@ from tests.faults.recording import replay
 from tests.support.processes import processes_with
 
 # How many times the sweep is killed; the more, the rarer the moments that are met.
-KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "4"))
 
 
 @pytest.fixture(scope="module")
