@@ -92,6 +92,16 @@ STEPS: Sequence[Step] = (
     sweep("decode-sweep", "winners of the kernels for few tokens", "experts-decode", 120),
     sweep("backend-sweep", "the crossover between them", "experts-backend"),
     benchmark("experts", "experts beside torch and the engines", "experts", least_s=120),
+    *(
+        sweep(
+            f"{name}-sweep", f"winners of the grouped product on {name} weights", f"experts-{name}-h200", 120
+        )
+        for name in ("fp8", "int4", "nvfp4")
+    ),
+    *(
+        benchmark(f"experts-{name}", f"experts on {name} weights beside bf16", "experts", "--dtype", word)
+        for name, word in (("fp8", "fp8_w8a8"), ("int4", "int4_w4a16"), ("nvfp4", "nvfp4"))
+    ),
     *(profile(batch, mode) for batch in (1, 4, 16, 64) for mode in ("graph", "eager")),
     *(
         Step(
