@@ -50,7 +50,7 @@ def test_modelled_rows_come_with_a_warning(run, results):
     code, _, err = run("vllm")
     assert (code, "--evidence modelled admits modelled ones" in err) == (2, True)
     # What ships holds modelled rows of two problems that would share a file.
-    code, out, _ = run("vllm", "--evidence", "modelled", "--problem", "E=128")
+    code, out, _ = run("vllm", "--evidence", "modelled", "--problem", "E=128,dtype=bf16")
     assert (code, "warning: ~ modelled: nothing was timed" in out) == (0, True)
 
 
