@@ -90,11 +90,14 @@ def overflow(page):
 
 
 def column(page, table, at):
-    """The texts of a column, details left out."""
-    return (
-        page.locator(f"#panel-{table} table")
-        .first.locator(f"tbody > tr:not(.detail) > :nth-child({at})")
-        .all_inner_texts()
+    """The texts of a column, details left out, read at once: a filter that is typed draws the rows anew."""
+    return page.evaluate(
+        """([table, at]) => {
+          const [first] = document.querySelectorAll(`#panel-${table} table`);
+          const rows = first.querySelectorAll(":scope > tbody > tr:not(.detail)");
+          return [...rows].map((row) => row.children[at - 1].innerText);
+        }""",
+        [table, at],
     )
 
 
@@ -216,6 +219,7 @@ def test_filters_leave_what_they_are_about_and_can_be_cleared(open_page, url):
     page.locator("#q").fill("nothing like it")
     until(page, "document.querySelectorAll('#panel-winners tbody tr').length === 0")
     page.locator("#q").fill("")
+    until(page, "document.querySelectorAll('#panel-winners tbody tr').length === 2")
     page.locator("#evidence").select_option("measured")
     assert column(page, "winners", 8) == ["measured"]
 
