@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -10,9 +9,14 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+import regex
+
 from moe_kernels.formats import WeightFormat
 from workbench.models.gemma4.checkpoint.layouts import NATIVE, Layout
 from workbench.models.gemma4.checkpoint_error import CheckpointError
+
+# An expression that backtracks without end is part of a file like any other.
+MATCH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,9 @@ class Quantisation:
 
     def _matches(self, expression: str, names: AbstractSet[str]) -> bool:
         try:
-            return any(re.match(expression, name) for name in names)
-        except re.error as error:
+            return any(regex.match(expression, name, timeout=MATCH_S) for name in names)
+        except regex.error as error:
             message = f"{'re:' + expression!r} is no regular expression: {error}"
-            raise CheckpointError(message, file=self.file, key=self.key) from None
+        except TimeoutError:
+            message = f"{'re:' + expression!r} must match a module's name within {MATCH_S:g} s"
+        raise CheckpointError(message, file=self.file, key=self.key)
