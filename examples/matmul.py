@@ -12,8 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
+from moe_kernels.dtypes import DTYPES
 from moe_kernels.tunable import (
-    DTYPES,
     Axis,
     Config,
     KernelLaunch,

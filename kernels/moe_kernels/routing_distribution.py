@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+# Loaded only to draw: replays, too, say which distribution a time is of.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +39,7 @@ class RoutingDistribution:
         """
         if self.kind == "recorded":
             return self._recorded(tokens, num_experts, top_k, device)
-        return self._scores(tokens, num_experts, device).topk(top_k, dim=1).indices.to(torch.int32)
+        return self._scores(tokens, num_experts, device).topk(top_k, dim=1).indices.int()
 
     def draw_logits(self, tokens: int, num_experts: int, top_k: int, device: torch.device) -> Tensor:
         """Router logits, [T, E] fp32, whose K largest are such a draw.
@@ -47,12 +49,16 @@ class RoutingDistribution:
         """
         if self.kind != "recorded":
             return self._scores(tokens, num_experts, device)
+        import torch
+
         ids = self._recorded(tokens, num_experts, top_k, device).long()
         ahead = torch.arange(top_k, 0, -1, device=device, dtype=torch.float32)
         logits = torch.randn(tokens, num_experts, device=device).clamp(-4.0, 4.0)
         return logits.scatter(1, ids, (5.0 + ahead).expand(tokens, top_k).contiguous())
 
     def _scores(self, tokens: int, num_experts: int, device: torch.device) -> Tensor:
+        import torch
+
         gumbel = -torch.log(
             -torch.log(torch.rand(tokens, num_experts, device=device).clamp(1e-20, 1.0 - 1e-7))
         )
@@ -62,6 +68,8 @@ class RoutingDistribution:
         return gumbel - self.exponent * torch.log(ranks.float())
 
     def _recorded(self, tokens: int, num_experts: int, top_k: int, device: torch.device) -> Tensor:
+        import torch
+
         assert self.ids is not None
         rows, recorded_k = self.ids.shape
         if recorded_k != top_k or int(self.ids.max()) >= num_experts:
@@ -71,7 +79,7 @@ class RoutingDistribution:
             )
         start = int(torch.randint(rows, (1,))) if device.type != "meta" else 0
         taken = (torch.arange(tokens) + start) % rows
-        return self.ids[taken].to(device=device, dtype=torch.int32)
+        return self.ids[taken].to(device).int()
 
 
 UNIFORM = RoutingDistribution()

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from moe_kernels.routing_distribution import RoutingDistribution
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 Value = int | float | str
 Config = Mapping[str, Value]
 Problem = Mapping[str, int | str]
-Tensors = Mapping[str, torch.Tensor]
+Tensors = Mapping[str, "torch.Tensor"]
 
-DTYPES: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+# The dtypes of tensors that are not quantised, in the engines' words; as torch's in `moe_kernels.dtypes`.
+DTYPE_WORDS = ("bf16", "fp16", "fp32")
 
 # Launch options: they change the machine code, never what a kernel computes.
 LAUNCH_OPTIONS = frozenset({"num_warps", "num_stages", "num_ctas", "maxnreg"})
@@ -43,7 +45,7 @@ class Axis:
     kind: Literal["count", "dtype"] = "count"
     ladder: bool = False
     of_dtypes: tuple[str, ...] = ()
-    words: tuple[str, ...] = tuple(DTYPES)
+    words: tuple[str, ...] = DTYPE_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ def _accepts_everywhere(problem: Problem, config: Config, compute_capability: in
 
 def compare_close(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     """The default comparison: every output equal to the reference within torch's tolerance for its dtype."""
+    import torch
+
     for name, reference in expected.items():
         try:
             torch.testing.assert_close(actual[name], reference, equal_nan=True)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.faults.recording import replay
+from tests.support.imports import loaded_by
 from tests.sweep.in_process import SWEEP, Bench
 from workbench.cli.main import main
 from workbench.shipped import shipped_sweeps
@@ -315,3 +317,10 @@ def test_what_needs_more_shared_memory_than_the_gpu_has_is_pruned_there(
         told = f"needs {needed:,} bytes of shared memory a block, NVIDIA_GeForce_RTX_5090 allows 101,376"
         assert five["reason"] == told
         assert (winner["config"]["num_stages"], winner["kept_default"]) == (2, True)
+
+
+def test_a_replay_loads_neither_torch_nor_a_kernel(tmp_path):
+    command = replay(tmp_path)
+    loaded = loaded_by("sweep", command.file.name, cwd=tmp_path)
+    assert loaded.isdisjoint({"torch", "triton", "matplotlib", "moe_kernels.registry"})
+    assert len(list(tmp_path.glob("results/replayed/*/stencil/*.json"))) == 2

@@ -6,7 +6,7 @@ import pynvml
 import pytest
 import torch
 
-from workbench.devices import detect_device, detect_gpu, driver_version, find_device
+from workbench.devices import detect, detect_device, detect_gpu, driver_version, find_device
 
 H200 = {
     "name": "NVIDIA H200",
@@ -30,6 +30,7 @@ H200 = {
 def reporting(monkeypatch):
     def report(**changes):
         properties = SimpleNamespace(**{**H200, **changes})
+        monkeypatch.setattr(detect, "driver_installed", lambda: True)
         monkeypatch.setattr(torch.version, "cuda", "13.0")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)

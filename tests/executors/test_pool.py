@@ -148,9 +148,11 @@ def test_a_task_whose_worker_somebody_kills_is_run_once_more(tmp_path, how):
 
 def test_a_guardian_that_somebody_kills_takes_no_task_along(tmp_path):
     with WorkerPool(1, timeout_s=60) as pool:
-        group = os.getpgid(pool.submit(tasks.pid).result())
-        os.kill(group, signal.SIGKILL)
+        worker = pool.submit(tasks.pid).result()
+        os.kill(os.getpgid(worker), signal.SIGKILL)
         assert pool.submit(tasks.add, 1, 1).result() == 2
+        # Until its group is cleared away, it takes tasks and loses them.
+        assert wait_until_gone({worker}) == set()
         future = pool.submit(tasks.sleep_the_first_time, tmp_path / "pids")
         (pid,) = read_pids(tmp_path / "pids")
         os.kill(os.getpgid(pid), signal.SIGKILL)

@@ -9,7 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
-from moe_kernels.tunable import DTYPES, Axis, KernelLaunch, Parameter, Traffic, TunableKernel
+from moe_kernels.dtypes import DTYPES
+from moe_kernels.tunable import Axis, KernelLaunch, Parameter, Traffic, TunableKernel
 
 FAULTS = ("none", "wrong", "raises", "hangs", "aborts_in_compile", "dies_in_interpreter")
 TILE = 128

@@ -34,6 +34,8 @@ class DetectedGpu:
 
 def detect_gpu() -> DetectedGpu | None:
     """Reads CUDA's current NVIDIA GPU through torch; None where there is none. Never raises."""
+    if not driver_installed():
+        return None
     try:
         import torch
 
@@ -62,6 +64,8 @@ def detect_device() -> Device | None:
 
 def detect_gpu_ids() -> tuple[str, ...]:
     """The GPUs of the kind at hand, that one first, as `CUDA_VISIBLE_DEVICES` names them. Never raises."""
+    if not driver_installed():
+        return ()
     try:
         import torch
 

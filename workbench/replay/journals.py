@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import Axis, Parameter, Problem
 from moe_kernels.tuned import source_hash
 from workbench.errors import InputError
@@ -79,6 +78,8 @@ class _About:
         Args:
             problem: one of the recorded ones.
         """
+        from moe_kernels.registry import TUNABLES
+
         shipped = TUNABLES.get(self.kernel)
         if shipped is not None and (current := source_hash(shipped.of(problem).kernels)) != self.source_hash:
             what = f"recorded of another source of {self.kernel!r}, {self.source_hash}; it is {current} now"

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from moe_kernels.tunable import KernelLaunch, TunableKernel
 from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
@@ -37,6 +35,8 @@ class Compiled:
 
 def meta_launches(kernel: TunableKernel, candidate: Candidate) -> Sequence[KernelLaunch]:
     """The launches of a candidate over tensors without data."""
+    import torch
+
     meta = torch.device("meta")
     inputs = kernel.make_inputs(candidate.problem, meta)
     outputs = kernel.make_outputs(candidate.problem, meta)
@@ -68,7 +68,7 @@ def _specialisation(value: Any, *, by_value: bool = True) -> str:
     if isinstance(value, int):
         special = (value == 1, value % 16 == 0) if by_value else ()
         return f"{type(value).__name__} {-(2**31) <= value < 2**31} {value < 2**63} {special}"
-    if isinstance(value, torch.Tensor):
+    if hasattr(value, "data_ptr"):
         return f"pointer {value.dtype} {by_value and value.data_ptr() % 16 == 0}"
     return type(value).__name__
 
@@ -88,6 +88,8 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
 
 def warm_up(reference: str, compute_capability: int) -> None:
     """Imports all that compiling needs; a worker's first task, so that imports are not counted as compiling."""
+    import torch
+
     load_kernel(reference)
     set_target(compute_capability)
     # The first arithmetic on the meta device imports a good second's worth of torch.

@@ -7,9 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import LAUNCH_OPTIONS, Problem, Traffic, TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import Executor, WorkFailure
@@ -19,7 +18,9 @@ from workbench.sweep.model import LaunchShape, known_launches, modelled_time_us
 from workbench.sweep.rows import Candidate, Evidence, Stage, Status, Trial, digest, trial_id
 from workbench.sweep.screen import why_unlaunchable
 from workbench.sweep.shrink import interpreted_problem
-from workbench.sweep.verify import verify
+
+if TYPE_CHECKING:
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +313,7 @@ def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any],
 
     from workbench.sweep.interpreter import support_bfloat16, support_e4m3_scales, support_loop_bounds
     from workbench.sweep.kernels import load_kernel
+    from workbench.sweep.verify import verify
 
     support_bfloat16()
     support_loop_bounds()

@@ -8,7 +8,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import TunableKernel
 from workbench.errors import InputError
 from workbench.integrations.targets import ENGINE_TARGETS, engine_target
@@ -23,6 +22,8 @@ def load_kernel(reference: str) -> TunableKernel:
     Raises:
         InputError: there is no such kernel, its module cannot be imported, or the name is no `TunableKernel`.
     """
+    from moe_kernels.registry import TUNABLES
+
     if reference in TUNABLES:
         return TUNABLES[reference]
     if reference in ENGINE_TARGETS:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import Executor, WorkFailure
 from workbench.search.strategy import Known
@@ -15,7 +14,9 @@ from workbench.sweep.evaluate import Builder, Subject, failed_check
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import LaunchShape
 from workbench.sweep.rows import Candidate, Stage, Status, Trial
-from workbench.sweep.verify import verify
+
+if TYPE_CHECKING:
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 # How a GPU worker ends itself once its CUDA context is beyond use, so that the next task gets a new one.
 CONTEXT_LOST = 86
@@ -116,6 +117,7 @@ def verify_on_gpu(
 ) -> str | None:
     """Verifies a config on the GPU, under each distribution; runs in the GPU's worker."""
     from workbench.sweep.kernels import load_kernel
+    from workbench.sweep.verify import verify
 
     kernels = [load_kernel(reference).under(distribution) for distribution in distributions]
     verdicts = (verify(kernel, problem, config, seeds=range(seeds)) for kernel in kernels)

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
 from workbench import __version__
@@ -26,6 +25,9 @@ from workbench.sweep.routing import routing_distributions
 from workbench.sweep.rows import Evidence, digest
 from workbench.sweep.space import Space, build_space
 from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
+
+if TYPE_CHECKING:
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 AUTO = "auto"
 # What must not change the identity of a run: budgets, and what is named elsewhere in it.
@@ -174,7 +176,7 @@ def make_plans(
             distributions=distributions if _is(each, at_hand) else (),
             space=space,
             source_hash=code,
-            versions=_versions(driver),
+            versions=_versions(driver, _torch_at_work()),
             out=out,
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
@@ -197,7 +199,7 @@ def _replay_plan(loaded: LoadedSpec, device: str, out: Path) -> SweepPlan:
         evidence=Evidence.REPLAYED,
         space=recorded_space(loaded, family),
         source_hash=family.digest,
-        versions=_versions(driver_version()),
+        versions=_versions(driver_version(), version("torch")),
         out=out,
         jobs=1,
         family=family,
@@ -233,13 +235,18 @@ def _named(loaded: LoadedSpec, index: int, name: str) -> Device:
         return find_device(name)
 
 
-def _versions(driver: str | None) -> dict[str, str]:
+def _torch_at_work() -> str:
+    """Torch's own account of its version, which says what it was built for, too; a replay has no need to load it."""
     import torch
 
+    return str(torch.__version__)
+
+
+def _versions(driver: str | None, torch: str) -> dict[str, str]:
     return {
         "workbench": __version__,
         "python": platform.python_version(),
-        "torch": str(torch.__version__),
+        "torch": torch,
         "triton": version("triton"),
         "driver": driver or "none",
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.devices import Device
 from workbench.replay import DEVICE, Family, Landscape, Noise, NoisyGpu, NoisyTimer, problem_key
@@ -13,6 +13,9 @@ from workbench.search.strategy import Known
 from workbench.sweep.measure import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.sweep.model import known_resources
 from workbench.sweep.rows import Candidate, Evidence, Resources, Stage, Status, Trial, digest, trial_id
+
+if TYPE_CHECKING:
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 
 class Recorded:

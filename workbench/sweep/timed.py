@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import WorkFailure
 from workbench.search.strategy import Known
@@ -20,6 +19,9 @@ from workbench.sweep.evaluate import Workload, advance_all
 from workbench.sweep.measure import BatchResult, MeasureSettings
 from workbench.sweep.rows import Candidate, Evidence, Final, Stage, Status, Trial
 from workbench.sweep.select import TIMED_MARGIN
+
+if TYPE_CHECKING:
+    from moe_kernels.routing_distribution import RoutingDistribution
 
 BATCH = 24
 FINALISTS = 4

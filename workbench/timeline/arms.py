@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from moe_kernels import tuned
+from moe_kernels.dtypes import WORDS
 from moe_kernels.experts.backend import (
     BACKEND_TUNABLES,
     EXPERTS_BACKEND,
@@ -16,7 +17,7 @@ from moe_kernels.experts.backend import (
     explain_backend,
 )
 from moe_kernels.routing.tunable import ROUTING
-from moe_kernels.tunable import DTYPES, TunableKernel
+from moe_kernels.tunable import TunableKernel
 from workbench.errors import InputError
 from workbench.models.gemma4.arms import ARMS, UNTUNED, Arm
 from workbench.models.gemma4.config import Gemma4Config
@@ -103,14 +104,14 @@ def experts_problem(config: Gemma4Config, dtype: torch.dtype) -> dict[str, int |
         "top_k": config.top_k_experts,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.moe_intermediate_size,
-        "dtype": _word(dtype),
+        "dtype": WORDS[dtype],
     }
 
 
 def routing_problem(config: Gemma4Config, dtype: torch.dtype) -> dict[str, int | str]:
     """The axes under which the routing's results are filed."""
     logits = torch.float32 if config.router_logits_fp32 else dtype
-    return {"num_experts": config.num_experts, "top_k": config.top_k_experts, "dtype": _word(logits)}
+    return {"num_experts": config.num_experts, "top_k": config.top_k_experts, "dtype": WORDS[logits]}
 
 
 def tuned_from(
@@ -160,7 +161,3 @@ def _source(
 ) -> str | None:
     found = tuned.explain(kernel, problem, tokens, device)
     return None if found.taken is None else found.why
-
-
-def _word(dtype: torch.dtype) -> str:
-    return next(word for word, each in DTYPES.items() if each is dtype)

@@ -17,9 +17,10 @@ from torch import Tensor
 from triton import knobs
 
 from moe_kernels import tuned
+from moe_kernels.dtypes import WORDS
 from moe_kernels.experts import problem as experts_problem
 from moe_kernels.experts.align import Aligned
-from moe_kernels.experts.call import DTYPE_WORDS, KERNEL_DTYPES, RoutedCall
+from moe_kernels.experts.call import KERNEL_DTYPES, RoutedCall
 from moe_kernels.experts.decode import EXPERTS_DECODE, DecodeWorkspace, decode_launches
 from moe_kernels.experts.grouped import EXPERTS, GroupedWorkspace, grouped_launches, grouped_outputs
 from moe_kernels.experts.quantised.problem import QUANTISED_WORDS, rows_of, why_no_format
@@ -96,7 +97,7 @@ def explain_call(call: RoutedCall, backend: str) -> BackendChoice:
         call.num_tokens,
         call.hidden.device,
         backend=backend,  # type: ignore[arg-type]
-        activations=DTYPE_WORDS.get(dtype, str(dtype).removeprefix("torch.")),
+        activations=WORDS.get(dtype, str(dtype).removeprefix("torch.")),
     )
 
 

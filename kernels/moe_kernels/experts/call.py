@@ -8,11 +8,10 @@ from math import gcd
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.dtypes import WORDS
 from moe_kernels.formats import QuantisedWeights
-from moe_kernels.tunable import DTYPES
 
 KERNEL_DTYPES = ("bf16", "fp16")
-DTYPE_WORDS = {dtype: word for word, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class RoutedCall:
             "top_k": self.top_k,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
-            "dtype": DTYPE_WORDS.get(self.hidden.dtype, str(self.hidden.dtype)),
+            "dtype": WORDS.get(self.hidden.dtype, str(self.hidden.dtype)),
         }
 
     def contiguous_routing(self) -> tuple[Tensor, Tensor]:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.dtypes import DTYPES
 from moe_kernels.experts.call import KERNEL_DTYPES, ExpertsCall, QuantisedCall, RoutedCall
 from moe_kernels.experts.quantised import problem as quantised_problem
 from moe_kernels.experts.quantised.problem import GROUPED_WORDS, QUANTISED_WORDS, format_of
 from moe_kernels.experts.reference import reference_experts
 from moe_kernels.routing_distribution import RoutingDistribution
-from moe_kernels.tunable import DTYPES, Axis, Config, Problem, Tensors, Traffic
+from moe_kernels.tunable import Axis, Config, Problem, Tensors, Traffic
 
 # Activations beside quantised weights where a problem is swept; configs are used for fp16, too.
 QUANTISED_ACTIVATIONS = torch.bfloat16

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from triton import knobs
 
 from moe_kernels import tuned
+from moe_kernels.dtypes import DTYPES, WORDS
 from moe_kernels.routing.reference import reference_routing
 from moe_kernels.routing.tunable import MAX_EXPERTS, ROUTING, routing_launch
-from moe_kernels.tunable import DTYPES, Config, Value
+from moe_kernels.tunable import Config, Value
 
-_DTYPE_WORDS = {dtype: word for word, dtype in DTYPES.items()}
 _SCALE_DTYPES = (*DTYPES.values(), torch.float64)
 _PLAIN_TYPES = (Tensor, nn.Parameter)
 # Fixed when the kernel was decorated, so read once here too.
@@ -73,7 +73,7 @@ def _in_transform() -> bool:
 def _check_arguments(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> None:
     if logits.dim() != 2:
         raise ValueError(f"logits: must have shape [tokens, experts], got {list(logits.shape)}")
-    if logits.dtype not in _DTYPE_WORDS:
+    if logits.dtype not in WORDS:
         raise ValueError(f"logits: dtype must be float32, bfloat16 or float16, got {logits.dtype}")
     num_experts = logits.shape[1]
     if not 1 <= num_experts <= MAX_EXPERTS:
@@ -107,7 +107,7 @@ def _call_op(
 
 
 def _problem(logits: Tensor, top_k: int) -> dict[str, int | str]:
-    return {"num_experts": logits.shape[1], "top_k": top_k, "dtype": _DTYPE_WORDS[logits.dtype]}
+    return {"num_experts": logits.shape[1], "top_k": top_k, "dtype": WORDS[logits.dtype]}
 
 
 def _encode(config: Config, logits: Tensor, top_k: int) -> list[int]:

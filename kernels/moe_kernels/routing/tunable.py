@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 import triton
 
+from moe_kernels.dtypes import DTYPES
 from moe_kernels.routing.kernel import routing_kernel
 from moe_kernels.routing.reference import reference_routing
 from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import (
-    DTYPES,
     Axis,
     Config,
     KernelLaunch,

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.dtypes import DTYPES
 from moe_kernels.routing_distribution import UNIFORM, RoutingDistribution
-from moe_kernels.tunable import DTYPES, Axis, Problem, Tensors, Traffic
+from moe_kernels.tunable import Axis, Problem, Tensors, Traffic
 
 # How far an output may be from the reference, of the largest: what rounding of the two intermediate results leaves.
 TOLERANCE: Mapping[str, float] = {"bf16": 2e-2, "fp16": 5e-3, "fp32": 5e-3}
