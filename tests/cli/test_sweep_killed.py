@@ -17,7 +17,7 @@ from tests.support.processes import processes_with, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 # When to kill, as shares of an undisturbed sweep: while starting, while compiling, between trials.
-MOMENTS = ((0.02, 0.2), (0.2, 0.4), (0.3, 0.6), (0.4, 0.7), (0.5, 0.8))
+MOMENTS = ((0.02, 0.2), (0.2, 0.5), (0.4, 0.8))
 SWEEP = """\
 name: killed
 kernel: tests.sweep.toy_kernels:SLOW
