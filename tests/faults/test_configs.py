@@ -20,15 +20,15 @@ verify: {seeds: 1}
 EXPECTED = {
     "raises_in_compile": ("compile_error", "compile", "RuntimeError: PassManager::run failed"),
     "raises": ("crashed", "verify", "verifying: IndexError: a fault of its own"),
-    "hangs_in_compile": ("timeout", "compile", "compiling: killed after 12 s"),
-    "hangs": ("timeout", "verify", "verifying: killed after 12 s"),
+    "hangs_in_compile": ("timeout", "compile", "compiling: killed after 18 s"),
+    "hangs": ("timeout", "verify", "verifying: killed after 18 s"),
     "aborts_in_compile": ("crashed", "compile", "compiling: the worker process died of SIGABRT"),
     "exhausts_memory": ("out_of_resources", "verify", "verifying: killed holding"),
     "corrupts": ("crashed", "verify", "verifying: RuntimeError: CUDA error: an illegal memory access"),
     "is_killed": ("crashed", "verify", "verifying: the worker process died of SIGKILL, twice"),
 }
-OPTIONS = ("--jobs", "2", "--timeout", "12")
-FIT = {"WORKBENCH_WORKER_MEMORY_GIB": "3"}
+OPTIONS = ("--jobs", "2", "--timeout", "18")
+FIT = {"WORKBENCH_WORKER_MEMORY_GIB": "2"}
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from moe_kernels.tuned import Row, TunedFile, TunedFileError, read_tuned
+from moe_kernels.tuned import Row, TunedFile
 from workbench.compare.entry import Entry, Fact, Metric
 from workbench.compare.reading import Reading, of_interval, with_error
-from workbench.errors import InputError
+from workbench.results_file import read_results_file
 
 __all__ = ["METRICS", "read"]
 
@@ -31,12 +31,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     Raises:
         InputError: it is damaged.
     """
-    try:
-        file = read_tuned(path)
-    except TunedFileError as error:
-        raise InputError(f"damaged: {error.message}", file=path, line=error.line, key=error.key) from error
-    if file is None:
-        raise InputError("vanished while it was read", file=path)
+    file = read_results_file(path)
     return tuple(_entry(file, tokens, row) for tokens, row in file.rows.items())
 
 

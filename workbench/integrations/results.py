@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from moe_kernels.device_slug import device_slug
-from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, read_tuned
+from moe_kernels.tuned import Row, Run, TunedFile
 from workbench.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS
+from workbench.results_file import read_results_file
 
 # The kernel whose configs the engines' kernels share, and the parameter that tells its variants apart.
 KERNEL = "experts"
@@ -90,12 +91,7 @@ def on_disk(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _read(path: Path, evidence: str) -> ProblemWinners:
-    try:
-        file = read_tuned(path)
-    except TunedFileError as error:
-        raise InputError(f"damaged: {error.message}", file=path, line=error.line, key=error.key) from error
-    if file is None:
-        raise InputError("vanished while it was read", file=path)
+    file = read_results_file(path)
     _check_identity(path, file)
     admitted = {tokens: row for tokens, row in file.rows.items() if row.evidence in ("measured", evidence)}
     rows = {tokens: _engine_row(path, file, tokens, row) for tokens, row in admitted.items()}

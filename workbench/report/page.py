@@ -1,4 +1,4 @@
-"""Pages of one HTML file: a template with styles and scripts put in, a policy that admits no others, and the data."""
+"""Pages of one HTML file: a template with its parts put in, a policy that admits no other scripts, and the data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page_html(name: str, record: Mapping[str, Any], *, connect: str = "'none'") 
         record: the data that its script draws.
         connect: what the script may fetch from, as a policy has it.
     """
-    template = re.sub(r"\{\{([a-z]+\.(?:css|js))\}\}", _asset, _read(f"{name}.html"))
+    template = re.sub(r"\{\{([a-z]+\.(?:css|js|html))\}\}", _asset, _read(f"{name}.html"))
     hashes = {tag: _hash_of(tag, template) for tag in ("script", "style")}
     template = template.replace("{{policy}}", _POLICY.format(**hashes, connect=connect), 1)
     # The data last: nothing in it can then stand for a placeholder.

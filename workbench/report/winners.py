@@ -9,9 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from moe_kernels.tuned import Row, TunedFile, TunedFileError, read_tuned
+from moe_kernels.tuned import Row, TunedFile
 from workbench.errors import InputError
 from workbench.report.table import Column, Table
+from workbench.results_file import read_results_file
 
 Source = Literal["current", "changed", "unknown"]
 
@@ -127,12 +128,7 @@ def results_files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _read(path: Path) -> TunedFile:
-    try:
-        file = read_tuned(path)
-    except TunedFileError as error:
-        raise InputError(f"damaged: {error.message}", file=path, line=error.line, key=error.key) from error
-    if file is None:
-        raise InputError("vanished while it was read", file=path)
+    file = read_results_file(path)
     for key, filed in (("device", path.parts[-3]), ("kernel", path.parts[-2])):
         if (found := getattr(file, key)) != filed:
             raise InputError(

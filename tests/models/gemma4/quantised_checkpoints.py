@@ -212,3 +212,12 @@ def edit_tensors(folder, change):
     held = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
     change(held)
     save_file(held, folder / "model.safetensors")
+
+
+def assert_holds(model, dense):
+    """Its experts are exactly what compressed-tensors makes of the checkpoint."""
+    experts = model.get_submodule(MODULE)
+    for name in ("gate_up_proj", "down_proj"):
+        held = experts.projection(name)
+        held.format.check(held)
+        assert torch.equal(held.format.dequantise(held, torch.bfloat16), dense[f"{MODULE}.{name}"])

@@ -13,6 +13,7 @@ pytest.importorskip("compressed_tensors", reason="needs compressed-tensors")
 from tests.models.gemma4.quantised_checkpoints import (
     EXPERTS,
     MODULE,
+    assert_holds,
     compress_matrix,
     draw_theirs,
     edit_config,
@@ -33,15 +34,6 @@ from workbench.models.gemma4 import (
 @pytest.fixture(scope="module")
 def theirs():
     return draw_theirs()
-
-
-def assert_holds(model, dense):
-    """Its experts are exactly what compressed-tensors makes of the checkpoint."""
-    experts = model.get_submodule(MODULE)
-    for name in ("gate_up_proj", "down_proj"):
-        held = experts.projection(name)
-        held.format.check(held)
-        assert torch.equal(held.format.dequantise(held, torch.bfloat16), dense[f"{MODULE}.{name}"])
 
 
 def as_modelopt(tensors):

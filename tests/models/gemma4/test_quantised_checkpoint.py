@@ -13,6 +13,7 @@ from tests.models.gemma4.quantised_checkpoints import (
     EXPERTS,
     HIDDEN,
     MODULE,
+    assert_holds,
     compress_matrix,
     draw_theirs,
     edit_quantisation,
@@ -52,15 +53,6 @@ def dense_model(theirs, state):
     model = Gemma4ForCausalLM(Gemma4Config.from_hf(theirs.config.to_dict()), dtype=torch.bfloat16)
     model.load_state_dict(state, strict=False)
     return model.eval()
-
-
-def assert_holds(model, dense):
-    """Its experts are exactly what compressed-tensors makes of the checkpoint."""
-    experts = model.get_submodule(MODULE)
-    for name in ("gate_up_proj", "down_proj"):
-        held = experts.projection(name)
-        held.format.check(held)
-        assert torch.equal(held.format.dequantise(held, torch.bfloat16), dense[f"{MODULE}.{name}"])
 
 
 @torch.no_grad()

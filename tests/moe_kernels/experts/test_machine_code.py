@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import pytest
 
 from moe_kernels.experts import EXPERTS, EXPERTS_DECODE
@@ -20,13 +17,6 @@ VARIANTS = [
     ((64, 64, 64, 4), 2, 0),
     ((64, 64, 64, 4), 4, 1),
 ]
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Compiling for another GPU swaps the driver of a whole process, so it is never this one."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import pytest
 import triton
@@ -22,13 +19,6 @@ COMPILES = [(INT4, 90), (PER_CHANNEL, 120), (FP8, 80), (FP8, 90), (NVFP4, 90), (
 # Two words in a loop's prologue, where e4m3 is widened by hand on sm_80.
 MOST_SPILLS = 8
 has_dot_scaled = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Compiling for another GPU swaps the driver of a whole process, so it is never this one."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 import pytest
@@ -14,13 +12,6 @@ from workbench.sweep.compile import compile_candidate
 from workbench.sweep.rows import Candidate
 
 CAPABILITIES = [80, 90, 100, 120]
-
-
-@pytest.fixture(scope="module")
-def workers():
-    """Compiling for another GPU swaps the driver of a whole process, so it is never this one."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.fixture
