@@ -42,7 +42,7 @@ def reference_routing(logits: Tensor, per_expert_scale: Tensor, top_k: int) -> t
     # Sorts may look at the bits (CUDA's radix sort does), in which zeros and NaNs have signs.
     unsigned = torch.where(logits == 0, 0.0, logits)
     unsigned = torch.where(logits.isnan(), float("nan"), unsigned)
-    ids = torch.sort(unsigned, dim=-1, descending=True, stable=True)[1][..., :top_k]
+    ids = torch.sort(unsigned, dim=-1, descending=True, stable=True)[1].narrow(-1, 0, top_k)
     # From the logits themselves: no gradient flows through the constant that replaced a zero.
     weights = torch.softmax(logits.gather(-1, ids).to(torch.float32), dim=-1)
     # Widened before it is gathered, so that its gradient sums over tokens in fp32.

@@ -48,7 +48,9 @@ def check_shape(name: str, tensor: Tensor, *shape: int | str) -> None:
     # Most calls name no free dimension, and this runs several times a layer.
     if sizes != shape and (
         len(sizes) != len(shape)
-        or [size for size, wanted in zip(sizes, shape, strict=True) if wanted not in (size, str(wanted))]
+        or [
+            1 for size, wanted in zip(sizes, shape, strict=True) if wanted != size and type(wanted) is not str
+        ]
     ):
         raise ValueError(f"{name}: must have shape [{', '.join(map(str, shape))}], got {list(sizes)}")
 

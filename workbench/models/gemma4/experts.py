@@ -91,7 +91,7 @@ class Gemma4Experts(DirectModule):
     def projection(self, name: str) -> Tensor | QuantisedWeights:
         """The weights of `gate_up_proj` or `down_proj` as they are held."""
         if self.format is None:
-            held: Tensor = getattr(self, name)
+            held: Tensor = self.tensor(name)
             return held
         tensors = {
             attribute: tensor
@@ -180,17 +180,17 @@ class Gemma4Experts(DirectModule):
 
     def _gathers(self, hidden: Tensor, ids: Tensor) -> bool:
         """Whether each slot gets a copy of its expert: few and small ones, of plain tensors on a CPU."""
-        is_plain = self.format is None and type(hidden) is Tensor and hidden.device.type == "cpu"
-        return is_plain and 0 < ids.numel() * self.gate_up_proj.stride(0) <= GATHERED_ELEMENTS
+        is_plain = self.format is None and type(hidden) is Tensor and hidden.is_cpu
+        return is_plain and 0 < ids.numel() * self.tensor("gate_up_proj").stride(0) <= GATHERED_ELEMENTS
 
     def _run_gathered(self, hidden: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
         """As the loop over experts, by two batched products; a foreign expert's slot counts zero."""
         slots, tokens, top_k = ids.flatten(), *ids.shape
         known = slots.clamp(0, self.config.num_experts - 1)
         rows = hidden.unsqueeze(1).expand(-1, top_k, -1).reshape(len(slots), 1, hidden.shape[1])
-        gate_up = torch.bmm(rows, self.gate_up_proj.index_select(0, known).mT)
+        gate_up = torch.bmm(rows, self.tensor("gate_up_proj").index_select(0, known).mT)
         inner = self.config.hidden_activation.apply(gate_up)
-        outputs = torch.bmm(inner, self.down_proj.index_select(0, known).mT)
+        outputs = torch.bmm(inner, self.tensor("down_proj").index_select(0, known).mT)
         weighted = (outputs * weights.reshape(-1, 1, 1)).to(hidden.dtype)
         weighted = weighted.masked_fill((known != slots).view(-1, 1, 1), 0.0)
         return weighted.view(tokens, top_k, hidden.shape[1]).sum(dim=1)

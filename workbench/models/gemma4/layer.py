@@ -93,7 +93,7 @@ class Gemma4DecoderLayer(DirectModule):
         attended = self.self_attn(self.input_layernorm(hidden), inputs, cache)
         residual = hidden + self.post_attention_layernorm(attended)
         mixed = self._feed_forward(residual)
-        out: Tensor = (residual + self.post_feedforward_layernorm(mixed)) * self.layer_scalar
+        out: Tensor = (residual + self.post_feedforward_layernorm(mixed)) * self.tensor("layer_scalar")
         return out
 
     def _feed_forward(self, residual: Tensor) -> Tensor:

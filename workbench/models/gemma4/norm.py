@@ -26,20 +26,24 @@ def rms_norm(hidden: Tensor, eps: float, weight: Tensor | None = None) -> Tensor
     """
     if not hidden.is_cpu or torch.compiler.is_compiling():
         return functional.rms_norm(hidden, hidden.shape[-1:], weight, eps)
-    # On a CPU torch's own is a dozen operations, and each scalar among them costs more than a small tensor.
+    # On a CPU torch's own is a dozen operations, of which each costs more than it computes where H is small:
+    # y = x * (weight * H^0.5 / |(x, (H eps)^0.5)|) is four, the last length being that of a vector of H + 1.
     wide = hidden if (plain := hidden.dtype is torch.float32) else hidden.float()
-    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-    mean_square = torch.addcmul(_as_tensor(eps), length, length, value=1 / hidden.shape[-1])
-    normed = wide * mean_square.rsqrt()
-    if weight is not None:
-        normed = normed * (weight if weight.dtype is torch.float32 else weight.float())
+    zero, least, root = _constants(eps, hidden.shape[-1])
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).hypot(least)
+    if weight is None:
+        normed = torch.addcdiv(zero, wide, length, value=root)
+    else:
+        wide_weight = weight if weight.dtype is torch.float32 else weight.float()
+        normed = wide * torch.addcdiv(zero, wide_weight, length, value=root)
     return normed if plain else normed.to(hidden.dtype)
 
 
 @cache
-def _as_tensor(eps: float) -> Tensor:
+def _constants(eps: float, size: int) -> tuple[Tensor, Tensor, float]:
+    """Zero and (H eps)^0.5 as tensors, and H^0.5."""
     with torch.inference_mode(mode=False):
-        return torch.tensor(eps)
+        return torch.tensor(0.0), torch.tensor((size * eps) ** 0.5), size**0.5
 
 
 class Gemma4RMSNorm(DirectModule):
@@ -66,4 +70,4 @@ class Gemma4RMSNorm(DirectModule):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalises [..., H]; the result keeps the dtype of `hidden`."""
-        return rms_norm(hidden, self.eps, self.weight)
+        return rms_norm(hidden, self.eps, self.tensor("weight"))

@@ -76,24 +76,23 @@ def step_pass(config: Gemma4Config, cache: StaticKVCache, rotations: Rotations, 
         rotations: tables of as many positions as the cache has.
         length: S, tokens of each sequence; sliding layers need a slack of at least S - 1.
     """
-    # The order of indices in `ahead` is kept in masks: row j of a step is the token j after the first.
-    ahead = torch.arange(length, device=cache.lengths.device)
-    positions = cache.lengths[:, None] + ahead
+    positions = cache.lengths.unsqueeze(1) + cache.counted(length)
     return {
-        layer_type: _step_inputs(config, cache, layer_type, table, positions, ahead)
+        layer_type: _step_inputs(config, cache, layer_type, table, positions)
         for layer_type, table in rotations.items()
     }
 
 
-def _slots(config: Gemma4Config, cache: StaticKVCache, layer_type: LayerType) -> int:
-    return cache.layers[config.layer_types.index(layer_type)].slots
+def _slots(config: Gemma4Config, cache: StaticKVCache, layer_type: LayerType) -> Tensor:
+    """The numbers of a sequence's slots in a layer of this kind, int64 [slots]."""
+    return cache.counted(cache.layers[config.layer_types.index(layer_type)].slots)
 
 
 def _additive(visible: Tensor, config: Gemma4Config, layer_type: LayerType, dtype: torch.dtype) -> Tensor:
     """The mask [B or 1, S, T] of visible tokens, as attention adds it to scores, once for each query head."""
     groups = config.num_attention_heads // config.heads_of(layer_type)[1]
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-    mask = mask.masked_fill_(~visible, float("-inf"))[:, None]
+    mask = mask.masked_fill_(~visible, float("-inf")).unsqueeze(1)
     # A single row is broadcast over the heads.
     return mask if visible.shape[1] == 1 else mask.repeat(1, 1, groups, 1)
 
@@ -126,7 +125,7 @@ class _Append:
 
 
 def _full_chunk(
-    config: Gemma4Config, slots: int, table: Tensor, lengths: Tensor, start: int, length: int
+    config: Gemma4Config, slots: Tensor, table: Tensor, lengths: Tensor, start: int, length: int
 ) -> AttentionInputs:
     end = start + length
     visible = torch.ones(1, length, end, dtype=torch.bool, device=table.device).tril(start)
@@ -158,14 +157,14 @@ class _Refill:
         return seen[0].transpose(1, 2), seen[1].transpose(1, 2)
 
 
-def _positions_in_ring(end: Tensor, slots: int) -> Tensor:
-    """[B, slots]: the last position below `end` [B] that each slot takes; negative where there is none."""
-    last = end[:, None] - 1
-    return last - (last - torch.arange(slots, device=end.device)) % slots
+def _positions_in_ring(end: Tensor, slots: Tensor) -> Tensor:
+    """[B, slots]: the last position below `end` [B] that each slot, by its number, takes; negative if there is none."""
+    last = end.unsqueeze(1) - 1
+    return last - (last - slots) % len(slots)
 
 
 def _ring_chunk(
-    config: Gemma4Config, slots: int, table: Tensor, lengths: Tensor, start: int, length: int
+    config: Gemma4Config, slots: Tensor, table: Tensor, lengths: Tensor, start: int, length: int
 ) -> AttentionInputs:
     end = start + length
     past = _positions_in_ring(lengths.clamp(max=start), slots)[:, None]
@@ -201,20 +200,18 @@ def _step_inputs(
     layer_type: LayerType,
     table: Tensor,
     positions: Tensor,
-    ahead: Tensor,
 ) -> AttentionInputs:
-    slots = _slots(config, cache, layer_type)
-    rows = torch.arange(cache.batch, device=positions.device)[:, None] * slots
+    slots, queries = _slots(config, cache, layer_type), positions.unsqueeze(-1)
+    rows = cache.counted(cache.batch).unsqueeze(1) * len(slots)
     if layer_type == "sliding_attention":
-        held = _positions_in_ring(positions[:, -1] + 1, slots)[:, None]
-        queries = positions[:, :, None]
+        held = _positions_in_ring(positions.select(1, -1) + 1, slots).unsqueeze(1)
         visible = (held >= 0) & (held <= queries) & (held > queries - config.sliding_window)
-        targets = positions % slots
+        targets = positions % len(slots)
     else:
-        visible = torch.arange(slots, device=positions.device) <= positions[:, :, None]
+        visible = slots <= queries
         targets = positions
     return AttentionInputs(
-        rotation=table[positions][:, :, None].unbind(-2),
+        rotation=table[positions].unsqueeze(2).unbind(-2),
         mask=_additive(visible, config, layer_type, table.dtype),
         store=_Scatter((rows + targets).flatten()),
     )
@@ -270,5 +267,5 @@ def positions_held(config: Gemma4Config, cache: StaticKVCache) -> Mapping[LayerT
         if layer_type == "sliding_attention":
             held[layer_type] = _positions_in_ring(cache.lengths, slots)
         else:
-            held[layer_type] = torch.arange(slots, device=cache.lengths.device).expand(cache.batch, -1)
+            held[layer_type] = slots.expand(cache.batch, -1)
     return held

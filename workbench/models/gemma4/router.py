@@ -69,9 +69,9 @@ class Gemma4Router(DirectModule):
         """
         normed = rms_norm(hidden, self.config.rms_norm_eps)
         # Two products, in this order: each rounds in bf16, and the rounding decides ties.
-        scaled = normed * self.scale * self.config.hidden_size**-0.5
+        scaled = normed * self.tensor("scale") * self.config.hidden_size**-0.5
         if self.config.router_logits_fp32:
-            return functional.linear(scaled.float(), self.proj.weight.float())
+            return functional.linear(scaled.float(), self.proj.tensor("weight").float())
         logits: Tensor = self.proj(scaled)
         return logits
 
@@ -88,7 +88,7 @@ class Gemma4Router(DirectModule):
             ValueError: `hidden` has another shape.
         """
         check_shape("hidden", hidden, "T", self.config.hidden_size)
-        return self.route(self.logits(hidden), self.per_expert_scale, self.config.top_k_experts)
+        return self.route(self.logits(hidden), self.tensor("per_expert_scale"), self.config.top_k_experts)
 
     def extra_repr(self) -> str:
         """The options that are no parameters."""

@@ -80,6 +80,8 @@ class StaticKVCache:
         self.rotations = rotations or {}
         self.layers = tuple(self._allocate(layer, spec, device) for layer, spec in enumerate(self.specs))
         self.lengths = torch.zeros(batch, dtype=torch.int64, device=device)
+        slots = (layer.slots for layer in self.layers)
+        self._numbers = torch.arange(max(batch, max_tokens, *slots), device=device)
 
     def _allocate(self, layer: int, spec: KVCacheSpec, device: torch.device | str | None) -> LayerCache:
         _check_holdable(layer, spec)
@@ -87,6 +89,10 @@ class StaticKVCache:
         # Zeros, since even a masked NaN would spoil what it is multiplied into.
         keys, values = (torch.zeros(shape, dtype=spec.dtype, device=device) for _ in range(2))
         return LayerCache(keys, values)
+
+    def counted(self, count: int) -> Tensor:
+        """0, 1, 2, ... as int64 [count], of sequences, tokens or slots; made once, not in each step."""
+        return self._numbers.narrow(0, 0, count)
 
     @property
     def nbytes(self) -> int:
