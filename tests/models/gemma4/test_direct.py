@@ -68,6 +68,26 @@ def test_a_substituted_parameter_takes_effect(block: Block) -> None:
     assert not out.any()
 
 
+class Negated(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return -weight
+
+
+def test_a_parametrised_weight_takes_effect(block: Block) -> None:
+    before = block(ROWS)
+    nn.utils.parametrize.register_parametrization(block.first, "weight", Negated())
+    assert torch.equal(block(ROWS), -before)
+
+
+def test_parameters_and_buffers_are_read_by_name_and_nothing_else_is_made_up(block: Block) -> None:
+    block.register_buffer("factor", torch.tensor(2.0))
+    assert block.tensor("factor") is block.factor
+    assert block.first.tensor("weight") is block.first.weight
+    assert block.first.tensor("bias") is None
+    with pytest.raises(AttributeError, match="nothing"):
+        block.tensor("nothing")
+
+
 def test_hooks_run(block: Block) -> None:
     block.first.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
     assert not block(ROWS).any()
