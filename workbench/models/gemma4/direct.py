@@ -23,7 +23,7 @@ class DirectModule(nn.Module):
         return self.forward(*args, **kwargs)
 
     def tensor(self, name: str) -> Any:
-        """A parameter or buffer as `getattr` gives it, which asks torch only after Python has looked everywhere else."""
+        """A parameter or buffer as `getattr` gives it, which asks torch only after Python has found none."""
         if name in self._parameters:
             return self._parameters[name]
         if name in self._buffers:
