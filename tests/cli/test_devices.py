@@ -26,7 +26,6 @@ def run(capsys):
 @pytest.fixture
 def at_hand(monkeypatch):
     def put(device):
-        monkeypatch.setattr(workbench.devices, "driver_installed", lambda: device is not None)
         monkeypatch.setattr(workbench.devices, "detect_device", lambda: device)
 
     return put

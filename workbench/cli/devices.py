@@ -42,11 +42,11 @@ def devices(
 
 
 def _list(as_json: bool) -> None:
-    from workbench.devices import catalogue, detect_device, driver_installed
+    from workbench.devices import catalogue, detect_device
     from workbench.report.devices import catalogue_table, device_record
     from workbench.report.table import print_json, print_table
 
-    at_hand = detect_device() if driver_installed() else None
+    at_hand = detect_device()
     if not as_json:
         print_table(catalogue_table(catalogue(), at_hand))
         return
