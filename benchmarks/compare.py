@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 
 from moe_kernels.tuned import Row, Run, TunedFile, serialise
+from workbench.base.statistics import bootstrap_median
 from workbench.bench.figures import of_repeats
 from workbench.bench.rows import BenchFile, BenchRow, write_bench
 from workbench.compare.compare import compare
+from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
 from workbench.replay.noise import Noise, NoisyGpu
-from workbench.sweep.measure import MeasureSettings, TimedConfig, measure_batch
-from workbench.sweep.statistics import bootstrap_median
 
 SLOWER = 1.03
 LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from workbench.executors import WorkerPool
-from workbench.sweep.compile import compile_candidate, warm_up
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import compile_candidate, warm_up
+from workbench.trials.trial import Candidate
 
 CAPABILITY = 100
 PASSES = 3

@@ -23,9 +23,10 @@ from triton import knobs
 
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import Config, Problem, Tensors, TunableKernel
+from workbench.measure.inputs import draw_inputs
 from workbench.report.table import Column, Table, print_table
-from workbench.sweep.interpreter import support_bfloat16, support_loop_bounds
-from workbench.sweep.verify import draw_inputs, poison, verify
+from workbench.sweep.stages.interpreter import support_bfloat16, support_loop_bounds
+from workbench.sweep.stages.verify import poison, verify
 
 DRAWS_OF_A_CONFIG = 200
 DEVICE = "cpu" if knobs.runtime.interpret else "cuda"

@@ -36,13 +36,13 @@ from moe_kernels.experts.problem import call_of
 from moe_kernels.experts.quantised.problem import GROUPED_WORDS, QUANTISED_WORDS
 from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Problem, Tensors
+from workbench.base.statistics import bootstrap_median
+from workbench.measure.clocks import ClockReader, open_clocks
+from workbench.measure.inputs import draw_inputs
+from workbench.measure.race import DEFAULT, BatchResult, MeasureSettings, TimedConfig, Timer, measure_batch
+from workbench.measure.timers import GpuTimers, RotatingInputs, rotate
 from workbench.models.gemma4 import Gemma4Config, Gemma4MoE
 from workbench.report.table import Column, Table, print_table
-from workbench.sweep.clocks import ClockReader, open_clocks
-from workbench.sweep.gpu_timer import GpuTimers, RotatingInputs, rotate
-from workbench.sweep.measure import DEFAULT, BatchResult, MeasureSettings, TimedConfig, Timer, measure_batch
-from workbench.sweep.statistics import bootstrap_median
-from workbench.sweep.verify import draw_inputs
 
 TOKENS = (1, 2, 3, 4, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 LAYERS = 30

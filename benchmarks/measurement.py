@@ -30,10 +30,10 @@ from moe_kernels.experts.decode import EXPERTS_DECODE
 from moe_kernels.experts.grouped import EXPERTS
 from moe_kernels.routing import ROUTING
 from moe_kernels.tunable import Config, Problem, TunableKernel
+from workbench.measure.clocks import open_clocks
+from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
+from workbench.measure.timers import GpuTimers, RotatingInputs
 from workbench.report.table import Column, Table, print_table
-from workbench.sweep.clocks import open_clocks
-from workbench.sweep.gpu_timer import GpuTimers, RotatingInputs
-from workbench.sweep.measure import MeasureSettings, TimedConfig, measure_batch
 
 LARGEST_SPREAD, SHORTEST_US = 0.005, 2.0
 COPIED_BYTES = 2**30

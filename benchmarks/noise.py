@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from workbench.replay import Family, Landscape
-from workbench.sweep.evaluate import Workload
+from workbench.sweep.evaluators.modelled import Workload
 from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan, make_plans
-from workbench.sweep.rows import Trial
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
+from workbench.trials.trial import Trial
 
 SWEEP = """\
 name: noise

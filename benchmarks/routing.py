@@ -28,12 +28,13 @@ import torch
 from moe_kernels import tuned
 from moe_kernels.routing import ROUTING, reference_routing, split_routing
 from moe_kernels.tunable import Config, Problem
+from workbench.base.statistics import Estimate, bootstrap_median, paired_ratios
+from workbench.measure.clocks import ClockReader, open_clocks
+from workbench.measure.inputs import draw_inputs
+from workbench.measure.race import DEFAULT, BatchResult, MeasureSettings, TimedConfig, Timer, measure_batch
+from workbench.measure.timers import GpuTimers, RotatingInputs
 from workbench.report.table import Column, Table, print_table
-from workbench.sweep.clocks import ClockReader, open_clocks
-from workbench.sweep.gpu_timer import GpuTimers, RotatingInputs
-from workbench.sweep.measure import DEFAULT, BatchResult, MeasureSettings, TimedConfig, Timer, measure_batch
-from workbench.sweep.statistics import Estimate, bootstrap_median, paired_ratios
-from workbench.sweep.verify import draw_inputs, verify
+from workbench.sweep.stages.verify import verify
 
 TOKENS = tuple(2**power for power in range(15))
 DTYPES = ("bf16", "fp32")

@@ -31,11 +31,11 @@ from workbench.devices import Device, find_device
 from workbench.ranking.grid import GRID, Row
 from workbench.ranking.legality import BARRIER_BYTES, shared_bytes_of
 from workbench.ranking.workload import ELEMENT_BYTES, PARAMETERS
-from workbench.sweep.allocation import allocated_bytes
-from workbench.sweep.compile import compile_candidate
 from workbench.sweep.priors import is_proven, why_too_large
-from workbench.sweep.rows import Candidate
-from workbench.sweep.screen import why_unlaunchable
+from workbench.sweep.stages.allocation import allocated_bytes
+from workbench.sweep.stages.compile import compile_candidate
+from workbench.sweep.stages.screen import why_unlaunchable
+from workbench.trials.trial import Candidate
 
 EXPERTS = TUNABLES["experts"]
 DEVICES = ("h200", "b200", "rtx5090")

@@ -4,28 +4,122 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 MOE_KERNELS = ROOT / "kernels" / "moe_kernels"
-SLOW_TO_IMPORT = {"matplotlib", "msgspec", "numpy", "pydantic", "ruamel", "torch", "transformers", "triton"}
+WORKBENCH = ROOT / "workbench"
+SLOW_TO_IMPORT = {
+    "matplotlib",
+    "msgspec",
+    "numba",
+    "numpy",
+    "nvtx",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "torch",
+    "transformers",
+    "triton",
+    "yaml",
+}
+# From the ground up: a package imports only those that stand before it.
+LAYERS = (
+    "base",
+    "trials",
+    "measure",
+    "devices",
+    "executors",
+    "search",
+    "replay",
+    "ranking",
+    "models",
+    "integrations",
+    "sweep",
+    "timeline",
+    "bench",
+    "compare",
+    "figures",
+    "plots",
+    "report",
+    "dashboard",
+    "cli",
+)
 
 
-def imported_by(path):
+@cache
+def modules() -> Mapping[str, Path]:
+    """Every module of the tool by its dotted name."""
+    paths = {path.relative_to(ROOT).with_suffix(""): path for path in WORKBENCH.rglob("*.py")}
+    return {".".join(name.parts).removesuffix(".__init__"): path for name, path in paths.items()}
+
+
+@cache
+def imports() -> Mapping[str, frozenset[str]]:
+    """What each module imports of the tool: anywhere in it, be it in a function or for types only."""
+    return {name: frozenset(_imported(name, path)) for name, path in modules().items()}
+
+
+def _imported(importer: str, path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{importer} imports relatively"
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [name if name in modules() else str(node.module) for name in found]
+        else:
+            continue
+        yield from (name for name in found if name in modules() and name != importer)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(MOE_KERNELS.rglob("*.py")), ids=lambda path: str(path.relative_to(MOE_KERNELS))
-)
-def test_the_kernels_import_nothing_of_the_tool(path):
-    assert "workbench" not in set(imported_by(path))
+def layer_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_package_has_a_layer():
+    packages = {path.name for path in WORKBENCH.iterdir() if (path / "__init__.py").is_file()}
+    assert packages == set(LAYERS)
+
+
+def test_no_package_imports_upward():
+    upward = [
+        f"{importer} imports {imported}"
+        for importer, names in imports().items()
+        for imported in names
+        if layer_of(importer) in LAYERS
+        and (not layer_of(imported) or LAYERS.index(layer_of(imported)) > LAYERS.index(layer_of(importer)))
+    ]
+    assert upward == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter(imports()).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_kernels_import_nothing_of_the_tool():
+    importers = [
+        path
+        for path in MOE_KERNELS.rglob("*.py")
+        if any(name.split(".")[0] == "workbench" for name in _names_imported(path))
+    ]
+    assert importers == []
+
+
+def _names_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def test_the_kernels_load_where_the_tool_is_not_installed():
@@ -39,7 +133,7 @@ def test_the_command_line_starts_without_the_slow_imports():
 
 
 @pytest.mark.parametrize(
-    "module", ["bench.importers", "report.bench", "report.plots.sweep", "report.plots.bench"]
+    "module", ["bench.importers", "report.bench", "plots.sweep", "plots.bench"]
 )
 def test_pictures_and_imports_need_neither_torch_nor_matplotlib_until_something_is_drawn(module):
     code = f"import sys, workbench.{module}; print(*sys.modules.keys() & {{'torch', 'triton', 'matplotlib'}})"

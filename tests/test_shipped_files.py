@@ -8,8 +8,8 @@ import pytest
 
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tuned import TunedFile, parse, source_hash
+from workbench.base.shipped import shipped_sweeps
 from workbench.devices import find_device
-from workbench.shipped import shipped_sweeps
 from workbench.sweep.space import build_space
 from workbench.sweep.spec import load_spec, resolve_kernel
 

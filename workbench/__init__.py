@@ -1,3 +1,5 @@
 """Profiling and kernel-autotuning workbench for mixture-of-experts decode."""
 
-__version__ = "0.1.0"
+from workbench.base.version import __version__
+
+__all__ = ["__version__"]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from workbench.base.errors import IncomparableError
 from workbench.bench.comparable import check_comparable, check_metric
 from workbench.bench.figures import single
 from workbench.bench.rows import BenchRow
-from workbench.errors import IncomparableError
 
 ROW = BenchRow(
     source="vllm",

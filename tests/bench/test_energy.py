@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from workbench.bench.energy import NvmlEnergy, open_energy
-from workbench.sweep.clocks import NullClocks, NvmlClocks
+from workbench.measure.clocks import NullClocks, NvmlClocks
 
 
 class NvmlError(Exception):

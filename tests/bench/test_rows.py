@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.bench.figures import of_repeats
 from workbench.bench.rows import SCHEMA, BenchFile, BenchRow, bench_files, read_bench, write_bench
-from workbench.errors import InputError
 
 OK = BenchRow(
     source="workbench",

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.bench.text import ByteTokenizer, open_tokenizer, random_windows, text_windows
-from workbench.errors import InputError
 
 
 def test_windows_follow_one_another(tmp_path):

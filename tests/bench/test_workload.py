@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.base.errors import InputError
+from workbench.base.shipped import shipped_workloads
 from workbench.bench.workload import ARMS, load_workload
-from workbench.errors import InputError
-from workbench.shipped import shipped_workloads
 
 GOOD = {"name": "mine", "input_tokens": 100, "output_tokens": 50}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from workbench import __version__
+from workbench.base.errors import GateError, InputError, NothingValidError, WorkerError
 from workbench.cli import main as cli
-from workbench.errors import GateError, InputError, NothingValidError, WorkerError
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -86,7 +86,7 @@ def test_an_error_is_one_line_and_its_exit_code(run, monkeypatch, error, code, l
     def fail(**_):
         raise error
 
-    monkeypatch.setattr("workbench.shipped.shipped_sweeps", fail)
+    monkeypatch.setattr("workbench.base.shipped.shipped_sweeps", fail)
     assert run("sweep", "routing") == (code, "", line)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.bench.importers.engine_files import Requests, sglang_record, vllm_record, write
-from tests.report.plots.recorded import grid, write_run
+from tests.plots.recorded import grid, write_run
 from workbench.cli.main import main
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.results_for_routing import ROUTING, a_row, path_in, write
 from workbench.cli.main import main
-from workbench.report.winners import read_winners
+from workbench.trials.winners import read_winners
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from tests.faults.recording import replay
 from tests.support.imports import loaded_by
 from tests.sweep.in_process import SWEEP, Bench
+from workbench.base.shipped import shipped_sweeps
 from workbench.cli.main import main
-from workbench.shipped import shipped_sweeps
-from workbench.sweep.journal import Journal
+from workbench.trials.journal import Journal
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.compare.sides import bench, summary, winners
+from workbench.base.errors import IncomparableError, InputError, WorkbenchError
 from workbench.compare.compare import compare
-from workbench.errors import IncomparableError, InputError, WorkbenchError
 
 
 def test_results_of_two_kinds_differ_in_schema(tmp_path):

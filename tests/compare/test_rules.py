@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.base.errors import InputError
 from workbench.compare.bench import METRICS
 from workbench.compare.rules import make_rules
-from workbench.errors import InputError
 
 
 def counted(*fail_on, print_only=()):

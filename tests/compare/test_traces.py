@@ -6,9 +6,9 @@ import pytest
 
 from tests.compare.sides import profile, summary, winners
 from tests.timeline.traces import decode_events, write
+from workbench.base.errors import IncomparableError, InputError
 from workbench.compare.compare import compare
 from workbench.compare.liveness import make_claims
-from workbench.errors import IncomparableError, InputError
 
 
 @pytest.mark.parametrize("seed", range(2, 12))

@@ -15,7 +15,7 @@ from tests.dashboard.samples import (
     write_run,
     write_winners,
 )
-from workbench.sweep.rows import Final, Status
+from workbench.trials.trial import Final, Status
 
 SCRIPT = "</script><script>document.title='pwned'</script>"
 IMAGE = "<img src=x onerror=\"document.title='pwned'\">"

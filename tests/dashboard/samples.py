@@ -14,6 +14,7 @@ import torch
 from moe_kernels.tuned import Row, Run, TunedFile, serialise
 from tests.timeline.traces import analysed, decode_events
 from tests.timeline.traces import write as write_trace
+from workbench.base.shipped import shipped_dashboards
 from workbench.bench.figures import of_repeats, reciprocal
 from workbench.bench.rows import SCHEMA, BenchFile, BenchRow, write_bench
 from workbench.dashboard.collect import collect
@@ -23,13 +24,12 @@ from workbench.dashboard.serve import listen
 from workbench.dashboard.sources import read_results
 from workbench.models.gemma4 import Gemma4Config
 from workbench.report.profile import write_profile
-from workbench.shipped import shipped_dashboards
-from workbench.sweep.journal import Journal
-from workbench.sweep.rows import Evidence, Final, Stage, Status, Trial
 from workbench.timeline.arms import ARMS
 from workbench.timeline.profile import Profile, ProfiledArm, ProfileRequest
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import summarise
+from workbench.trials.journal import Journal
+from workbench.trials.trial import Evidence, Final, Stage, Status, Trial
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 B200 = "NVIDIA_B200"

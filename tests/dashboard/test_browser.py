@@ -8,11 +8,11 @@ import pytest
 from tests.dashboard.hostile import hostile_folder
 from tests.dashboard.samples import a_row, record_of, served, whole_folder, write_winners
 from tests.dashboard.test_page import large_folder
+from workbench.base.shipped import shipped_dashboards
 from workbench.dashboard import serve
 from workbench.dashboard.definition import load_definition
 from workbench.dashboard.page import dashboard_html
 from workbench.dashboard.serve import HOST, LivePage
-from workbench.shipped import shipped_dashboards
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (360, 820, 1440)

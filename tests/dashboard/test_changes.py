@@ -18,7 +18,7 @@ from tests.dashboard.samples import (
 )
 from workbench.dashboard.panels.changes import find_changes
 from workbench.dashboard.sources import read_results
-from workbench.sweep.rows import Evidence, Status
+from workbench.trials.trial import Evidence, Status
 
 
 @pytest.fixture

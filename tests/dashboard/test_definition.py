@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.base.errors import InputError
+from workbench.base.shipped import shipped_dashboards
 from workbench.dashboard.collect import PANELS
 from workbench.dashboard.definition import Panels, WinnersPanel, load_definition
-from workbench.errors import InputError
-from workbench.shipped import shipped_dashboards
 
 
 @pytest.fixture

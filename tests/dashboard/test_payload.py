@@ -22,13 +22,13 @@ from tests.dashboard.samples import (
     write_rows,
     write_winners,
 )
+from workbench.base.errors import InputError
+from workbench.base.shipped import shipped_asset
 from workbench.dashboard.blocks import Cell, Row
 from workbench.dashboard.panels.arms import palette_places
 from workbench.dashboard.payload import payload
 from workbench.dashboard.sharing import share
-from workbench.errors import InputError
-from workbench.report.plots.style import DARK, LIGHT
-from workbench.shipped import shipped_asset
+from workbench.plots.style import DARK, LIGHT
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -244,7 +244,7 @@ def test_convergence_landscape_and_failures_are_those_of_the_journal(dashboard):
 
 
 def test_the_source_of_winners_is_compared_where_the_kernels_are_at_hand(folder):
-    from workbench.report.winners import KernelAtHand
+    from workbench.trials.winners import KernelAtHand
 
     found = panel(
         read(folder, find_kernel=lambda name, problem: KernelAtHand(default=DEFAULT, source_hash="1" * 16)),

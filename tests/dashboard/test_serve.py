@@ -8,11 +8,11 @@ import pytest
 
 from tests.dashboard.samples import a_search, served, write_run, write_winners
 from tests.dashboard.test_payload import revived
+from workbench.base.errors import InputError
+from workbench.base.shipped import shipped_dashboards
 from workbench.dashboard import serve
 from workbench.dashboard.definition import load_definition
 from workbench.dashboard.serve import HOST, LivePage, listen
-from workbench.errors import InputError
-from workbench.shipped import shipped_dashboards
 
 
 @pytest.fixture

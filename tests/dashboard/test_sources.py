@@ -18,8 +18,8 @@ from tests.dashboard.samples import (
     write_run,
     write_winners,
 )
+from workbench.base.errors import InputError
 from workbench.dashboard.sources import read_results
-from workbench.errors import InputError
 
 
 def damage(results):

@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.devices import Device, catalogue, find_device
-from workbench.errors import InputError
 
 SLUGS = {
     "NVIDIA_B200",

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.devices import find_device, load_device
-from workbench.errors import InputError
 
 ADA = {
     "device_name": "NVIDIA RTX 6000 Ada Generation",

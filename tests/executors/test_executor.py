@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from workbench.errors import WorkerError
+from workbench.base.errors import WorkerError
 from workbench.executors import Executor, WorkFailure
 from workbench.executors.executor import Interrupted, WorkerLostError
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.executors import tasks
 from tests.support.processes import processes_with, wait_until_gone
-from workbench.errors import InputError, WorkerError
+from workbench.base.errors import InputError, WorkerError
 from workbench.executors import WorkerPool, WorkFailure, memory
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_workers_that_cannot_start_are_no_failure_of_a_task(tmp_path):
 
 IMPORTS_TRITON = """\
 import triton
-from workbench.errors import WorkerError
+from workbench.base.errors import WorkerError
 from workbench.executors import WorkerPool
 from tests.executors.tasks import add
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.executors import tasks
 from tests.support.processes import processes_with, wait_until_gone
-from workbench.errors import InputError, WorkerError
+from workbench.base.errors import InputError, WorkerError
 from workbench.executors import WorkFailure
 
 pytest.importorskip("ray")

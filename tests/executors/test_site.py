@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.executors import tasks
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.executors import site
 from workbench.executors.site import LocalSite, local_site
 

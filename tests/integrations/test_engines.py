@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.integrations.engine_loaders import loader, needs_wheels
 from tests.integrations.results_for_experts import PROBLEM
+from workbench.base.errors import InputError
 from workbench.devices import find_device
-from workbench.errors import InputError
 from workbench.integrations.engines import ENGINES, TableName, find_engine
 from workbench.integrations.engines.engine import default_changes
 

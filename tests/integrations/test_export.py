@@ -6,8 +6,8 @@ import pytest
 
 from tests.integrations.engine_loaders import loader, needs_wheels
 from tests.integrations.results_for_experts import CONFIG, FUSED, UNFUSED, a_row, a_run, kept, write
+from workbench.base.errors import InputError
 from workbench.devices import find_device
-from workbench.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS, ENGINES, LADDER, TableName
 from workbench.integrations.export import make_tables, write_tables
 from workbench.integrations.lint import lint_tables

@@ -11,7 +11,7 @@ from moe_kernels.tunable import Parameter
 from tests.integrations.engine_loaders import needs_wheels, wheel
 from tests.integrations.results_for_experts import CONFIG, PROBLEM, UNFUSED
 from tests.integrations.stand_in_engines import stand_in_engines
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import ENGINES
 from workbench.integrations.import_tables import import_seeds
 from workbench.integrations.seed_groups import seed_groups

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests.integrations.engine_loaders import needs_wheels, wheel
 from tests.integrations.results_for_experts import CONFIG
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import ENGINES, LADDER
-from workbench.integrations.lint import SEVERITIES, lint_tables
+from workbench.integrations.finding import SEVERITIES
+from workbench.integrations.lint import lint_tables
 from workbench.integrations.sources import read_tables
 from workbench.integrations.table import read_table
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.integrations.results_for_experts import CONFIG, FUSED, UNFUSED, a_row, kept, write
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.results import collect
 
 

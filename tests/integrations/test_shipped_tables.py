@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.engine_loaders import MODULES, loader, needs_wheels, wheel
+from workbench.base.errors import InputError
 from workbench.cli.main import main
-from workbench.errors import InputError
 from workbench.integrations.engines import ENGINES, TableName
 from workbench.integrations.sources import read_tables
 from workbench.integrations.table import read_table

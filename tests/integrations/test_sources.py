@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integrations.results_for_experts import CONFIG
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.sources import MAX_BYTES, read_tables
 
 NAME = "E=128,N=704,device_name=NVIDIA_H200.json"

@@ -10,15 +10,15 @@ from moe_kernels.tuned import source_hash
 from tests.integrations.results_for_experts import CONFIG, PROBLEM
 from tests.integrations.stand_in_engines import stand_in_engines
 from tests.support.interpreter import assert_pass_in_interpreter
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import ENGINES
 from workbench.integrations.targets import ENGINE_TARGETS
 from workbench.integrations.targets.alignment import align, meta_alignment
-from workbench.sweep.compile import code_identity, compile_candidate, meta_launches
+from workbench.measure.inputs import draw_inputs
 from workbench.sweep.kernels import load_kernel
-from workbench.sweep.rows import Candidate
 from workbench.sweep.spec import load_spec, resolve_kernel
-from workbench.sweep.verify import draw_inputs
+from workbench.sweep.stages.compile import code_identity, compile_candidate, meta_launches
+from workbench.trials.trial import Candidate
 
 ROUTING = {"num_experts": 128, "top_k": 8, "dtype": "bf16"}
 

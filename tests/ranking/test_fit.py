@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.ranking import fit as module
 from workbench.ranking.board import boards
 from workbench.ranking.choices import Choice, choices_of, launchable, linked

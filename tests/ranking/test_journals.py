@@ -3,13 +3,13 @@ import json
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.devices import find_device
-from workbench.errors import InputError
 from workbench.ranking.grid import GRID
 from workbench.ranking.journals import read_journals
 from workbench.ranking.workload import PARAMETERS
-from workbench.sweep.journal import Journal
-from workbench.sweep.rows import Evidence, Stage, Status, Trial
+from workbench.trials.journal import Journal
+from workbench.trials.trial import Evidence, Stage, Status, Trial
 
 PROBLEM = {
     "num_experts": 128,

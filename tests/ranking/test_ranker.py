@@ -6,14 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.devices import catalogue, find_device
-from workbench.errors import InputError
 from workbench.ranking import Workload, load_ranker, rank, shipped_ranker
 from workbench.ranking.grid import GRID, TOKENS, grid_tiles
 from workbench.ranking.legality import fits
 from workbench.ranking.ranker import serialise
 from workbench.ranking.workload import PARAMETERS
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 CONFIGS = [dict(zip(PARAMETERS, row, strict=True)) for row in GRID]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ranking.tables import WINNER, write_table
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.ranking import tables as module
 from workbench.ranking.grid import GRID
 from workbench.ranking.tables import read_tables

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from tests.support.recordings import PARAMETERS, kernel_tuner, milliseconds, write
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.replay import read_landscapes
-from workbench.sweep.rows import Status
+from workbench.trials.trial import Status
 
 
 @pytest.fixture(params=["plain.json", "packed.json.gz"])

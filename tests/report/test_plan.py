@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from workbench.report.plan import plan_record, plan_table
-from workbench.sweep.rows import Evidence
+from workbench.trials.trial import Evidence
 
 
 def test_a_plan_counts_what_it_would_try(bench):

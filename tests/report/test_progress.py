@@ -4,9 +4,9 @@ import pytest
 
 from workbench.report import progress as progressing
 from workbench.report.progress import SweepProgress
-from workbench.sweep.evaluate import Workload
-from workbench.sweep.rows import Stage
+from workbench.sweep.evaluators.modelled import Workload
 from workbench.sweep.run import run_sweep
+from workbench.trials.trial import Stage
 
 
 class Clock:

@@ -15,7 +15,7 @@ from workbench.report.sweep import (
 from workbench.report.sweep_tables import sweep_tables
 from workbench.report.table import print_json
 from workbench.sweep.publish import NOT_TIMED
-from workbench.sweep.rows import Evidence
+from workbench.trials.trial import Evidence
 
 
 def tables_of(outcome):

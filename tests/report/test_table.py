@@ -4,7 +4,7 @@ import json
 from types import MappingProxyType
 
 from workbench.report.table import Column, Table, print_json, print_table
-from workbench.sweep.rows import Status
+from workbench.trials.trial import Status
 
 TABLE = Table(
     "a [bold] title",

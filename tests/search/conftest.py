@@ -7,7 +7,7 @@ import pytest
 
 from moe_kernels.tunable import Parameter
 from workbench.search import SearchTask
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 PARAMETERS = (
     Parameter("block_m", 16),

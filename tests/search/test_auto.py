@@ -9,7 +9,7 @@ import pytest
 
 from moe_kernels.tunable import Parameter
 from workbench.search import STRATEGIES, Auto, Known, SeedGroup, SeedRow
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 SEEDS = range(3)
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_kernels.tunable import Parameter
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.search import STRATEGIES, SearchTask, SeedGroup, SeedRow
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 NAMES = ["exhaustive", "random", "optuna", "auto", "ranked"]
 

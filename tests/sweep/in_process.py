@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from moe_kernels.tuned import parse
 from workbench.executors.inside import attempt
-from workbench.sweep.evaluators import HERE
+from workbench.sweep.evaluators.open import HERE
 from workbench.sweep.plan import make_plans
-from workbench.sweep.routing import routing_distributions
-from workbench.sweep.rows import Evidence, Resources
+from workbench.sweep.routing_distributions import routing_distributions
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
+from workbench.trials.trial import Evidence, Resources
 
 SWEEP = """\
 name: toy

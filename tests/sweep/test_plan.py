@@ -5,12 +5,12 @@ import os
 
 import pytest
 
+from workbench.base.errors import InputError
 from workbench.devices import find_device
-from workbench.errors import InputError
 from workbench.sweep import plan as planning
 from workbench.sweep.plan import make_plans
-from workbench.sweep.rows import Evidence
 from workbench.sweep.spec import load_spec
+from workbench.trials.trial import Evidence
 
 
 def plans(bench, device="auto", **more):

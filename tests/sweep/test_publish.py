@@ -8,11 +8,11 @@ import pytest
 
 from moe_kernels.tuned import Run, parse
 from tests.sweep.toy_kernels import DOUBLE
+from workbench.base.errors import InputError
 from workbench.devices import find_device
-from workbench.errors import InputError
 from workbench.sweep.publish import NOT_TIMED, Publisher
-from workbench.sweep.rows import Evidence
 from workbench.sweep.select import Winner
+from workbench.trials.trial import Evidence
 
 B200 = find_device("b200")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.space import build_space
 from workbench.sweep.spec import load_spec, resolve_kernel
 

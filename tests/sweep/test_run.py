@@ -7,9 +7,9 @@ import pytest
 
 from moe_kernels.tuned import parse
 from tests.sweep.in_process import Killed
-from workbench.errors import InputError
-from workbench.sweep.lock import Holder
+from workbench.base.errors import InputError
 from workbench.sweep.run import CHUNK
+from workbench.trials.lock import Holder
 
 
 def configs(lines):

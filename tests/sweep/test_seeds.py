@@ -7,7 +7,7 @@ import pytest
 
 from moe_kernels.tuned import Row, Run, TunedFile, serialise
 from tests.support.recordings import kernel_tuner, write
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.plan import make_plans
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.spec import load_spec

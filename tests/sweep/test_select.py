@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.sweep.rows import Evidence, Resources, Stage, Status, Trial
 from workbench.sweep.select import fastest, select
+from workbench.trials.trial import Evidence, Resources, Stage, Status, Trial
 
 DEFAULT = {"block": 1}
 

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from tests.sweep.evaluators.test_gpu import SimulatedGpu, by_block
 from tests.sweep.in_process import Killed
-from tests.sweep.test_measured import SimulatedGpu, by_block
 from workbench.executors.site import LocalSite
-from workbench.sweep.rows import Evidence
+from workbench.trials.trial import Evidence
 
 TOKENS = [1, 2, 4, 8, 16, 32]
 
@@ -90,7 +90,7 @@ def test_what_goes_wrong_on_one_gpu_ends_the_sweep(bench, gpu, measure):
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workbench.sweep.journal._append", lambda *_: fill_the_disk(None))
+        patch.setattr("workbench.trials.journal._append", lambda *_: fill_the_disk(None))
         with pytest.raises(OSError, match="No space left"):
             measure(2)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.spec import load_spec, resolve_kernel, resolved
 
 DESIGN_EXAMPLE = """\

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.timeline.traces import GEMM, analysed, decode_events, kernel, summarised, write
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.timeline.chrome import arm_of, chrome_trace, write_trace
 
 

@@ -17,12 +17,13 @@ from tests.timeline.traces import (
     on_cpu,
     write,
 )
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.yaml import read_yaml
 from workbench.timeline.classify import by_names
+from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.patterns import MAX_NAME, check_pattern
-from workbench.timeline.rules import CLASSES, load_rules
+from workbench.timeline.rules import load_rules
 from workbench.timeline.rules_file import check_rules
-from workbench.yaml_source import read_yaml
 
 NAMES = {
     "routing": [

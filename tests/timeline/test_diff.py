@@ -13,7 +13,7 @@ from tests.timeline.traces import (
     on_cpu,
     summary_of,
 )
-from workbench.errors import IncomparableError, InputError
+from workbench.base.errors import IncomparableError, InputError
 from workbench.report.trace_diff import sentences
 from workbench.timeline.diff import compare
 from workbench.timeline.what_if import forecast, parse_factors

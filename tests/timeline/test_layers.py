@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.timeline.traces import analysed, annotation, decode_events, kernel, write
+from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.layers import find_layers, layer_spans
-from workbench.timeline.rules import CLASSES
 
 
 def classes(*names):

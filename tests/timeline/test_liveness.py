@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.timeline.traces import FUSED, GEMM, decode_events, kernel, launch, summary_of
-from workbench.errors import GateError
+from workbench.base.errors import GateError
 from workbench.timeline.annotate import annotate
 from workbench.timeline.liveness import Liveness, check_liveness, require_liveness
 

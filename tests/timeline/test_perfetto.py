@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.timeline.perfetto import ORIGIN, serve_once
 
 TRACE = {"traceEvents": [{"name": "</script>"}]}

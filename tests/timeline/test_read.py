@@ -18,7 +18,7 @@ from tests.timeline.traces import (
     summary_of,
     write,
 )
-from workbench.errors import InputError, WorkbenchError
+from workbench.base.errors import InputError, WorkbenchError
 from workbench.timeline.read import read_trace
 
 WHOLE = json.dumps(document(decode_events())).encode()

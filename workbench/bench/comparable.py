@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from workbench.base.errors import IncomparableError
+from workbench.base.text import brief
 from workbench.bench.rows import BenchRow
-from workbench.errors import IncomparableError
-from workbench.yaml_source import brief
 
 __all__ = ["LENGTHS_AGREE", "check_comparable", "check_metric", "differences"]
 

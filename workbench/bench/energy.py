@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from workbench.bench.engine import EnergyMeter, NoEnergy
-from workbench.sweep.clocks import NvmlClocks, open_clocks
+from workbench.measure.clocks import NvmlClocks, open_clocks
 
 __all__ = ["NvmlEnergy", "open_energy"]
 

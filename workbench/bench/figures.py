@@ -5,7 +5,7 @@ Three intervals, all of 95 %; the first two assume no distribution:
 - Over the requests (or tokens) of one run, a quantile lies between two order statistics, whose ranks follow the
   binomial distribution (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2; here its normal
   approximation). It says how well the run resolves the quantile, not how runs differ.
-- Over repeats of a run, the percentile bootstrap of their median (`workbench.sweep.statistics`).
+- Over repeats of a run, the percentile bootstrap of their median (`workbench.base.statistics`).
 - Of a mean over requests of which only the standard deviation is known: mean +- 1.96 * std / sqrt(n).
 """
 
@@ -110,7 +110,7 @@ def of_repeats(samples: Sequence[float], *, seed: int = 0) -> Figure:
         samples: finite numbers from 0, one a repeat, at least one.
         seed: of the resampling.
     """
-    from workbench.sweep.statistics import bootstrap_median
+    from workbench.base.statistics import bootstrap_median
 
     samples = tuple(map(float, samples))
     if len(samples) == 1 or min(samples) <= 0:

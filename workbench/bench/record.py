@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.base.errors import InputError
 from workbench.bench.engine import Clock, EnergyMeter, Engine
 from workbench.bench.rows import FOLDER, SCHEMA, BenchFile, BenchRow, read_bench, write_bench
-from workbench.bench.run import Told, run_workload
+from workbench.bench.runner import Told, run_workload
 from workbench.bench.workload import Workload
-from workbench.errors import InputError
 
 __all__ = ["origin_of", "record_workload", "rows_path", "unfinished"]
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.base.errors import InputError
+from workbench.base.files import write_whole
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
-from workbench.errors import InputError
-from workbench.sweep.journal import write_whole
 
 __all__ = [
     "FOLDER",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

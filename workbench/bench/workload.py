@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from workbench.errors import InputError
-from workbench.yaml_source import KeyPath, YamlSource, brief, read_yaml, suggestion, validate
+from workbench.base.errors import InputError
+from workbench.base.text import KeyPath, brief, suggestion
+from workbench.base.validation import validate
+from workbench.base.yaml import YamlSource, read_yaml
 
 __all__ = ["ARMS", "LoadedWorkload", "Workload", "load_workload"]
 

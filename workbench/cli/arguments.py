@@ -12,7 +12,7 @@ def check_evidence(evidence: str | None) -> None:
     Raises:
         InputError: names the option.
     """
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if evidence not in (None, "measured", "modelled"):
         raise InputError(f"must be measured or modelled, got {evidence!r}", key="--evidence")
@@ -25,7 +25,7 @@ def results_paths(results: Path | None) -> tuple[Path, ...]:
         InputError: it is no folder.
     """
     from moe_kernels.tuned import results_folders
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if results is None:
         return tuple(folder.path for folder in results_folders())
@@ -53,7 +53,7 @@ def parse_axes(text: str) -> dict[str, int | str]:
     Raises:
         InputError: one is no axis, is given twice or has a value of the wrong type.
     """
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
     from workbench.integrations.problem import SHORT_NAMES, parse_value
 
     axes = {**{short: name for name, short in SHORT_NAMES.items()}, **{name: name for name in SHORT_NAMES}}
@@ -80,7 +80,7 @@ def named_file(name: str, shipped: Mapping[str, Path], kind: str) -> Path:
     Raises:
         InputError: there is neither; lists the shipped names.
     """
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     path = Path(name)
     if _exists(path) or (name not in shipped and len(path.parts) == 1 and path.suffix):
@@ -110,7 +110,7 @@ def comma_counts(text: str | None, key: str) -> list[int] | None:
     Raises:
         InputError: one is no number; names the option.
     """
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     parts = comma_list(text)
     if parts is None:

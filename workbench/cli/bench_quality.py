@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workbench.bench.gemma4.models import NamedModel
-    from workbench.bench.harness.run import Suites
+    from workbench.bench.harness.suites import Suites
     from workbench.bench.text import Tokenizer
     from workbench.report.quality import QualityReport
 
@@ -75,10 +75,10 @@ def quality(
         workbench bench quality --checkpoint gemma-4-26B-A4B-it --text book.txt --arms split,tuned
         workbench bench quality --checkpoint gemma-4-26B-A4B-it --mmlu mmlu/data --limit 100
     """
+    from workbench.base.errors import GateError, InputError
     from workbench.bench.gemma4.models import ModelSource, find_torch_device, open_model
     from workbench.bench.harness.library import import_harness
-    from workbench.bench.harness.run import Suites
-    from workbench.errors import GateError, InputError
+    from workbench.bench.harness.suites import Suites
     from workbench.models.gemma4.arms import ARMS, find_arm
     from workbench.report.quality import quality_record, quality_tables
     from workbench.report.table import print_json, print_table
@@ -143,7 +143,7 @@ def _report(
     from workbench.bench.gemma4.compare import compare_arms
     from workbench.bench.gemma4.engine import ON_CPU
     from workbench.bench.gemma4.models import slug_of
-    from workbench.bench.harness.run import run_suites
+    from workbench.bench.harness.suites import run_suites
     from workbench.report.quality import QualityReport
 
     device = named.model.device

@@ -59,9 +59,9 @@ def run(
         workbench bench run chat --layers 6 --concurrency 1,8
         workbench bench run mine.yaml --model tiny --device cpu --arms split,fused
     """
+    from workbench.base.shipped import shipped_workloads
     from workbench.bench.gemma4.models import ModelSource, find_torch_device
     from workbench.bench.workload import load_workload
-    from workbench.shipped import shipped_workloads
 
     given = {
         "arms": comma_list(arms),
@@ -106,8 +106,8 @@ def _record(
     fresh: bool,
     eager: bool,
 ) -> None:
+    from workbench.base.errors import NothingValidError
     from workbench.bench.record import origin_of, record_workload, rows_path, unfinished
-    from workbench.errors import NothingValidError
     from workbench.report.bench import bench_records, bench_table
     from workbench.report.bench_progress import BenchProgress
     from workbench.report.table import print_json, print_table

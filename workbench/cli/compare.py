@@ -90,10 +90,10 @@ def compare(
         workbench compare split.json fused.json --must routing_kernel --must-not gatherTopK
         workbench compare rows.json rows.json --arms split,fused --markdown
     """
+    from workbench.base.errors import GateError, IncomparableError
     from workbench.cli.arguments import comma_list
     from workbench.compare.compare import compare as compare_sides
     from workbench.compare.liveness import make_claims
-    from workbench.errors import GateError, IncomparableError
     from workbench.report.compare import finding
 
     comparison = compare_sides(
@@ -116,8 +116,8 @@ def compare(
 
 
 def _arms(text: str | None) -> tuple[str, str] | None:
+    from workbench.base.errors import InputError
     from workbench.cli.arguments import comma_list
-    from workbench.errors import InputError
 
     names = comma_list(text)
     if names is None:
@@ -172,7 +172,7 @@ def _summarise(text: str) -> None:
     """Adds to the summary of the workflow's step, which GitHub shows with the run."""
     import os
 
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if not (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         return
@@ -186,9 +186,9 @@ def _summarise(text: str) -> None:
 
 
 def _write_benchmarks(comparison: Comparison, folder: Path) -> None:
+    from workbench.base.files import write_whole
     from workbench.report.github import benchmarks
     from workbench.report.table import json_text
-    from workbench.sweep.journal import write_whole
 
     for tool, figures in benchmarks(comparison).items():
         write_whole(folder / f"{tool}.json", json_text(figures) + "\n")

@@ -59,8 +59,8 @@ def dashboard(
         workbench dashboard mine.yaml --profile profile-b16
         workbench dashboard --serve
     """
+    from workbench.base.shipped import shipped_dashboards
     from workbench.dashboard.definition import load_definition
-    from workbench.shipped import shipped_dashboards
 
     loaded = load_definition(named_file(definition, shipped_dashboards(), "dashboard"))
     folders = tuple(profile) if profile is not None else (PROFILE,) if PROFILE.is_dir() else ()
@@ -91,8 +91,8 @@ def _record(
 
 
 def _write(record: dict[str, Any], out: Path) -> None:
+    from workbench.base.files import write_whole
     from workbench.dashboard.page import dashboard_html
-    from workbench.sweep.journal import write_whole
 
     html = dashboard_html(record)
     write_whole(out, html)
@@ -104,7 +104,7 @@ def _write(record: dict[str, Any], out: Path) -> None:
 
 
 def _check_folders(folders: list[Path]) -> None:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     for folder in folders:
         if not folder.is_dir():
@@ -115,7 +115,7 @@ def _find_kernel() -> FindKernel:
     """The kernels as they are now; importing them imports torch."""
     from moe_kernels.registry import TUNABLES
     from moe_kernels.tuned import source_hash
-    from workbench.report.winners import KernelAtHand
+    from workbench.trials.winners import KernelAtHand
 
     def find(name: str, problem: Problem) -> KernelAtHand | None:
         if name not in TUNABLES:

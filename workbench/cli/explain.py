@@ -67,8 +67,8 @@ def explain(
         workbench explain experts --engine vllm --device h200 --problem E=128,K=8,H=2816,I=704,dtype=bf16 --tokens 8
     """
     from moe_kernels import tuned
+    from workbench.base.errors import InputError
     from workbench.cli.arguments import check_evidence
-    from workbench.errors import InputError
     from workbench.report.lookup import lookup_record, lookup_tables
     from workbench.report.table import print_json, print_table
     from workbench.sweep.kernels import load_kernel
@@ -102,8 +102,8 @@ def _explain_engine(
     triton: str | None,
     as_json: bool,
 ) -> None:
+    from workbench.base.errors import InputError
     from workbench.cli.arguments import parse_axes
-    from workbench.errors import InputError
     from workbench.integrations.engines import find_engine
     from workbench.integrations.locate import Surroundings, locate
     from workbench.integrations.results import KERNEL
@@ -132,8 +132,8 @@ def _explain_engine(
 
 def _gpu(device: str | None) -> tuple[Device | None, str]:
     """A GPU and its name as CUDA reports it; one in no catalogue has only a name."""
+    from workbench.base.errors import InputError
     from workbench.devices import detect_device, find_device
-    from workbench.errors import InputError
 
     at_hand = detect_device()
     if device is None or (at_hand is not None and device == at_hand.slug):
@@ -147,9 +147,9 @@ def _gpu(device: str | None) -> tuple[Device | None, str]:
 
 def _slug(device: str | None) -> str:
     from moe_kernels.tuned import results_folders
+    from workbench.base.errors import InputError
     from workbench.cli.arguments import filed_slug
     from workbench.devices import detect_device
-    from workbench.errors import InputError
 
     if device is not None:
         return filed_slug(device, [folder.path for folder in results_folders()])
@@ -159,7 +159,7 @@ def _slug(device: str | None) -> str:
 
 
 def _parse_problem(text: str, kernel: TunableKernel) -> Problem:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     axes = {name: axis for axis in kernel.axes if not axis.ladder for name in (axis.name, axis.short)}
     spelled = ", ".join(f"{axis.name} ({axis.short})" for axis in kernel.axes if not axis.ladder)
@@ -178,7 +178,7 @@ def _parse_problem(text: str, kernel: TunableKernel) -> Problem:
 
 
 def _parse_value(axis: Axis, value: str) -> int | str:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if axis.kind == "dtype":
         if value not in axis.words:

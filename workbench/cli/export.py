@@ -89,8 +89,8 @@ def _source_hash(kernel: str, problem: Problem) -> str | None:
 def _winners(
     device: str, kernel: str, evidence: str, problem: str | None, results: Path | None
 ) -> Sequence[ProblemWinners]:
+    from workbench.base.errors import InputError
     from workbench.cli.arguments import check_evidence, filed_slug, parse_axes, results_paths
-    from workbench.errors import InputError
     from workbench.integrations.results import collect, on_disk
 
     check_evidence(evidence)
@@ -114,8 +114,8 @@ def _winners(
 
 def _device(name: str, winners: Sequence[ProblemWinners]) -> Device:
     """The GPU itself; one that is in no catalogue is described by its YAML file or by what is at hand."""
+    from workbench.base.errors import InputError
     from workbench.devices import detect_device, find_device
-    from workbench.errors import InputError
 
     slug = winners[0].file.device
     if (at_hand := detect_device()) is not None and at_hand.slug == slug:

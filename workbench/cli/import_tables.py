@@ -45,6 +45,7 @@ def import_tables(
         workbench import sglang sglang --device h200 --out h200.seeds.json
         workbench import vllm ./vllm-0.33.0.whl --problem E=128,I=704
     """
+    from workbench.base.files import write_whole
     from workbench.cli.arguments import filed_slug, parse_axes, results_paths
     from workbench.integrations.engines import find_engine
     from workbench.integrations.import_tables import import_seeds
@@ -52,7 +53,6 @@ def import_tables(
     from workbench.integrations.sources import read_tables
     from workbench.report.engine_import import import_record, import_report
     from workbench.report.table import print_json, print_table
-    from workbench.sweep.journal import write_whole
 
     source = find_engine(engine)
     slug = filed_slug(device, results_paths(None)) if device else None

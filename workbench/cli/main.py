@@ -7,7 +7,9 @@ from typing import Any
 
 import typer
 
-from workbench import __version__
+from workbench.base.errors import WorkbenchError
+from workbench.base.text import printable
+from workbench.base.version import __version__
 from workbench.cli import (
     bench,
     compare,
@@ -25,7 +27,6 @@ from workbench.cli import (
     sweep,
     trace,
 )
-from workbench.errors import WorkbenchError, printable
 
 INTERRUPTED = 130
 # Typer brings its own copy of click, whose base of all usage errors has no public name.

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from workbench.bench.rows import BenchRow
-    from workbench.report.plots.save import Plot
+    from workbench.plots.save import Plot
 
 app = typer.Typer(no_args_is_help=True, help="Pictures of what was found: PNG and SVG, light and dark.")
 
@@ -47,7 +47,7 @@ def sweep(
         workbench plot sweep routing-b200
         workbench plot sweep results/runs/routing-b200-65638b629c35fca8 --problem tokens=8 --x num_warps
     """
-    from workbench.report.plots.sweep import find_run, read_run, select_problems, sweep_plots
+    from workbench.plots.sweep import find_run, read_run, select_problems, sweep_plots
 
     recorded = read_run(find_run(run, results))
     problems = select_problems(recorded, problem)
@@ -85,14 +85,14 @@ def bench(
         workbench plot bench --device b200
         workbench plot bench results/NVIDIA_B200/bench/*.json --baseline split
     """
-    from workbench.report.plots.bench import bench_plots
+    from workbench.plots.bench import bench_plots
 
     _save(bench_plots(_rows(files or [], device, workload, results), baseline), out, as_json)
 
 
 def _rows(files: Sequence[Path], device: str | None, workload: str | None, results: Path) -> list[BenchRow]:
+    from workbench.base.errors import InputError
     from workbench.bench.rows import bench_files, read_bench
-    from workbench.errors import InputError
 
     paths = list(files) or list(bench_files(results, _slug(device, results)))
     rows = [row for path in paths for row in read_bench(path).rows]
@@ -115,7 +115,7 @@ def _slug(device: str | None, results: Path) -> str | None:
 
 
 def _save(plots: Sequence[Plot], folder: Path, as_json: bool) -> None:
-    from workbench.report.plots.save import save_plots
+    from workbench.plots.save import save_plots
     from workbench.report.table import print_json
 
     files = save_plots(plots, folder)

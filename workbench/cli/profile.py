@@ -52,7 +52,7 @@ def profile(
         workbench profile --model 26b-a4b --batch 16 --graph --out profile-b16
         workbench profile --arms split,fused --layers 6 --eager
     """
-    from workbench.errors import GateError
+    from workbench.base.errors import GateError
     from workbench.report.profile import profile_record, write_profile
     from workbench.report.table import print_json
     from workbench.timeline.profile import run_profile
@@ -80,7 +80,7 @@ def _request(
     device: str,
     seed: int,
 ) -> ProfileRequest:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
     from workbench.timeline.arms import select_arms
     from workbench.timeline.profile import ProfileRequest
 
@@ -109,7 +109,7 @@ def _request(
 
 def _check_least(numbers: Mapping[str, tuple[int, int]]) -> None:
     """Raises InputError for the first number that is below the least one beside it."""
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     for key, (value, least) in numbers.items():
         if value < least:
@@ -117,7 +117,7 @@ def _check_least(numbers: Mapping[str, tuple[int, int]]) -> None:
 
 
 def _config(model: str, layers: int | None) -> Gemma4Config:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
     from workbench.models.gemma4 import Gemma4Config
     from workbench.models.gemma4.presets import PRESETS
 
@@ -139,7 +139,7 @@ def _device(name: str) -> torch.device:
     import torch
     from triton import knobs
 
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"must be auto, cpu or cuda, got {name!r}", key="--device")
@@ -155,7 +155,7 @@ def _check_writable(folder: Path) -> None:
     """Finds out before the work, not after it, that nothing can be written."""
     from tempfile import TemporaryFile
 
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

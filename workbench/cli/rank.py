@@ -43,14 +43,14 @@ def fit(
         workbench rank fit --tables vllm-0.33.0.whl --tables sglang-0.5.23.whl --out fitted.json
         workbench rank fit --tables vllm --journals results/runs/experts-h200-1f0c --out fitted.json
     """
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
+    from workbench.base.files import write_whole
     from workbench.ranking.choices import choices_of
     from workbench.ranking.fit import fit as fit_ranker
     from workbench.ranking.journals import read_journals
     from workbench.ranking.provenance import provenance
     from workbench.ranking.ranker import serialise, shipped_ranker
     from workbench.ranking.tables import read_tables
-    from workbench.sweep.journal import write_whole
 
     if not tables and not journals:
         raise InputError("name tables or journals, or both", key="--tables")

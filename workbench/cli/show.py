@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Problem
-    from workbench.report.winners import KernelAtHand
+    from workbench.trials.winners import KernelAtHand
 
 
 def show(
@@ -45,7 +45,8 @@ def show(
         workbench show --results ./results --full
     """
     from workbench.report.table import print_json, print_table
-    from workbench.report.winners import read_winners, winner_record, winners_tables
+    from workbench.report.winners import winners_tables
+    from workbench.trials.winners import read_winners, winner_record
 
     folders = _folders(results)
     slug = _slug(device, folders)
@@ -62,7 +63,7 @@ def show(
 
 def _folders(results: Path | None) -> tuple[Path, ...]:
     from moe_kernels.tuned import results_folders
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if results is None:
         return tuple(folder.path for folder in results_folders())
@@ -73,7 +74,7 @@ def _folders(results: Path | None) -> tuple[Path, ...]:
 
 def _slug(device: str | None, folders: tuple[Path, ...]) -> str | None:
     from workbench.devices import find_device
-    from workbench.report.winners import results_files
+    from workbench.trials.winners import results_files
 
     if device is None or device in {path.parts[-3] for path in results_files(folders)}:
         return device
@@ -82,8 +83,8 @@ def _slug(device: str | None, folders: tuple[Path, ...]) -> str | None:
 
 def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:
     from moe_kernels.registry import TUNABLES
-    from workbench.errors import InputError
-    from workbench.report.winners import results_files
+    from workbench.base.errors import InputError
+    from workbench.trials.winners import results_files
 
     if kernel is None or kernel in (found := {path.parts[-2] for path in results_files(folders)}):
         return
@@ -95,7 +96,7 @@ def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:
 def _find_kernel(name: str, problem: Problem) -> KernelAtHand | None:
     from moe_kernels.registry import TUNABLES
     from moe_kernels.tuned import source_hash
-    from workbench.report.winners import KernelAtHand
+    from workbench.trials.winners import KernelAtHand
 
     if name not in TUNABLES:
         return None

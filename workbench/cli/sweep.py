@@ -92,7 +92,7 @@ def sweep(
     """
     # Inherited, it would have configs interpreted that are to be compiled; a sweep's interpreters set it themselves.
     os.environ.pop("TRITON_INTERPRET", None)
-    from workbench.errors import NothingValidError
+    from workbench.base.errors import NothingValidError
     from workbench.sweep.plan import make_plans
     from workbench.sweep.spec import load_spec
 
@@ -130,7 +130,7 @@ def _results_folder(loaded: LoadedSpec) -> Path:
 
 def sweep_file(name: str) -> Path:
     """The file that a name means: a path, or a shipped sweep by its bare name."""
-    from workbench.shipped import shipped_sweeps
+    from workbench.base.shipped import shipped_sweeps
 
     return named_file(name, shipped_sweeps(), "sweep")
 
@@ -152,7 +152,7 @@ def _run(plans: Sequence[SweepPlan], site: Site, fresh: bool, timeout: float | N
     from workbench.report.sweep import sweep_record, sweep_report
     from workbench.report.sweep_tables import sweep_tables
     from workbench.report.table import print_json, print_table
-    from workbench.sweep.evaluators import TIMEOUTS, Timeouts
+    from workbench.sweep.evaluators.open import TIMEOUTS, Timeouts
     from workbench.sweep.run import check_results, run_sweep
 
     timeouts = Timeouts(timeout, timeout, timeout) if timeout else TIMEOUTS

@@ -59,7 +59,8 @@ def summary(
         workbench trace summary decode.json.gz --what-if routing=0.25x
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
     """
-    from workbench.report.trace_summary import summary_record, summary_tables
+    from workbench.report.trace_summary import summary_tables
+    from workbench.timeline.record import summary_record
     from workbench.timeline.summary import summarise
     from workbench.timeline.what_if import forecast, parse_factors
 
@@ -146,8 +147,8 @@ def view(
         workbench trace view split=a.json.gz fused=b.json.gz --out timeline.html
         workbench trace view decode.json.gz --open
     """
+    from workbench.base.files import write_whole
     from workbench.report.trace_page import page_html, page_record
-    from workbench.sweep.journal import write_whole
     from workbench.timeline.chrome import arm_of, chrome_trace
     from workbench.timeline.page import typical_step
     from workbench.timeline.perfetto import serve_once
@@ -189,7 +190,7 @@ def _show(result: Mapping[str, object] | Sequence[Table], markdown: bool) -> Non
 
 def _arms(arguments: Sequence[str]) -> Mapping[str, Path]:
     """Files by arm: `split=a.json.gz`, or a file alone, whose name is then the arm's."""
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     arms: dict[str, Path] = {}
     for argument in arguments:
@@ -203,7 +204,7 @@ def _arms(arguments: Sequence[str]) -> Mapping[str, Path]:
 
 
 def _keep_inputs(out: Path, files: Iterable[Path]) -> None:
-    from workbench.errors import InputError
+    from workbench.base.errors import InputError
 
     if out.resolve() in {file.resolve() for file in files}:
         raise InputError("is one of the traces; name another file", file=out, key="--out")

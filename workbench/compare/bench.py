@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from workbench.base.errors import IncomparableError
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS as BENCH_METRICS
 from workbench.bench.rows import BenchRow, read_bench
 from workbench.compare.entry import LIMIT, Entry, Fact, Metric, differing
 from workbench.compare.reading import Reading, exact, of_interval, of_samples
-from workbench.errors import IncomparableError
 
 __all__ = ["METRICS", "pooled", "read"]
 

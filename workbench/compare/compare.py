@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from workbench.base.errors import InputError
 from workbench.compare.comparison import Comparison, Judged
 from workbench.compare.entry import Entry
 from workbench.compare.judge import judge
@@ -14,7 +15,6 @@ from workbench.compare.match import Match, Pair, match
 from workbench.compare.ratios import RUN_TO_RUN, collect
 from workbench.compare.read import read_sides
 from workbench.compare.rules import Rules, make_rules
-from workbench.errors import InputError
 
 __all__ = ["compare"]
 

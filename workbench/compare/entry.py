@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from workbench.base.text import brief
 from workbench.bench.comparable import LENGTHS_AGREE
 from workbench.compare.reading import Reading
-from workbench.yaml_source import brief
 
 __all__ = ["LIMIT", "Better", "Entry", "Fact", "Metric", "Side", "differing"]
 

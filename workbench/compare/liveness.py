@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.compare.match import Pair
-from workbench.errors import InputError
 from workbench.timeline.patterns import shortened
-from workbench.yaml_source import brief
 
 __all__ = ["Claims", "make_claims"]
 

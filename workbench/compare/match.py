@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from workbench.base.errors import IncomparableError, InputError
+from workbench.base.text import brief
 from workbench.compare.entry import Entry, differing
 from workbench.compare.kinds import Kind
-from workbench.errors import IncomparableError, InputError
-from workbench.yaml_source import brief
 
 __all__ = ["Match", "Pair", "label_of", "match"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.base.errors import IncomparableError, InputError
+from workbench.base.text import brief
 from workbench.compare.bench import pooled
 from workbench.compare.entry import Entry, Side
 from workbench.compare.kinds import KINDS, SUMMARY, TRACE
 from workbench.compare.traces import SummaryRecord, entry_of
-from workbench.errors import IncomparableError, InputError
-from workbench.yaml_source import brief
 
 __all__ = ["read_sides"]
 
@@ -121,8 +121,8 @@ def _single(schema: str, path: Path, entries: Sequence[Entry]) -> tuple[Entry, .
 
 def _read_trace(path: Path) -> tuple[Entry, ...]:
     """The entry of a trace as the profiler wrote it."""
-    from workbench.report.trace_summary import summary_record
     from workbench.timeline.read import read_trace
+    from workbench.timeline.record import summary_record
     from workbench.timeline.rules import load_rules
     from workbench.timeline.summary import analyse, summarise
 

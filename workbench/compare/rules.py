@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from workbench.base.errors import InputError
+from workbench.base.text import brief, suggestion
 from workbench.compare.entry import Metric
-from workbench.errors import InputError
-from workbench.yaml_source import brief, suggestion
 
 __all__ = ["MISSING", "Rules", "make_rules"]
 

@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import msgspec
 
+from workbench.base.errors import InputError
 from workbench.compare.entry import Entry, Metric
 from workbench.compare.reading import Reading, of_samples
-from workbench.errors import InputError
-from workbench.timeline.rules import KernelClass
+from workbench.timeline.kernel_classes import KernelClass
 
 __all__ = [
     "METRICS",

@@ -8,7 +8,7 @@ from pathlib import Path
 from moe_kernels.tuned import Row, TunedFile
 from workbench.compare.entry import Entry, Fact, Metric
 from workbench.compare.reading import Reading, of_interval, with_error
-from workbench.results_file import read_results_file
+from workbench.trials.winners import read_results_file
 
 __all__ = ["METRICS", "read"]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.base.errors import InputError
 from workbench.dashboard import words
 from workbench.dashboard.blocks import Cell, Choosable, Column, Dashboard, Highlight, Panel, Row, Table
 from workbench.dashboard.definition import Definition, OfDevices, PanelOptions
@@ -23,8 +24,7 @@ from workbench.dashboard.panels import (
 )
 from workbench.dashboard.sources import Damage, Damages, Results
 from workbench.devices import find_device
-from workbench.errors import InputError
-from workbench.sweep.rows import Status
+from workbench.trials.trial import Status
 
 Collect = Callable[[Results, Any], Panel]
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from workbench.yaml_source import YamlSource, read_yaml, validate
+from workbench.base.validation import validate
+from workbench.base.yaml import YamlSource, read_yaml
 
 DEFAULT = "overview"
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.dashboard.blocks import Cell, Dashboard
-from workbench.yaml_source import brief
 
 SCHEMA = "workbench.dashboard/1"
 # Of one text, characters; a trace's kernels have the longest names.

@@ -14,13 +14,13 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from workbench.base.errors import InputError
 from workbench.dashboard.collect import collect
 from workbench.dashboard.definition import Definition
 from workbench.dashboard.page import dashboard_html
 from workbench.dashboard.payload import payload
 from workbench.dashboard.sharing import share
 from workbench.dashboard.sources.results import FindKernel, read_results
-from workbench.errors import InputError
 from workbench.report.page import embedded
 
 HOST = "127.0.0.1"

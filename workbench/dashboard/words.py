@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.dashboard.blocks import Cell
-from workbench.yaml_source import brief
 
 LONGEST = 400
 MEASURED = "measured"

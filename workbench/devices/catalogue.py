@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from moe_kernels.device_slug import device_slug
+from workbench.base.errors import InputError
+from workbench.base.validation import validate
+from workbench.base.yaml import read_yaml
 from workbench.devices.device import Device
 from workbench.devices.entries import FIELD_OF_FIGURE, CatalogueFile, DeviceEntry, Limits
-from workbench.errors import InputError
-from workbench.yaml_source import read_yaml, validate
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 YAML_SUFFIXES = (".yaml", ".yml")

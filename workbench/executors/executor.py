@@ -13,7 +13,7 @@ from threading import Lock, Thread, current_thread
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from workbench.errors import WorkerError
+from workbench.base.errors import WorkerError
 
 
 @dataclass(frozen=True, slots=True)

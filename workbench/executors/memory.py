@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 LIMIT_VARIABLE = "WORKBENCH_WORKER_MEMORY_GIB"
 # A worker that holds this share of the machine's memory is killed, and the largest one is where so little is left.

@@ -14,7 +14,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from workbench.errors import WorkerError
+from workbench.base.errors import WorkerError
 from workbench.executors.executor import Interrupted, WorkFailure
 from workbench.executors.group import WorkerGroup
 from workbench.executors.inside import DiskError, attempt, raised, start

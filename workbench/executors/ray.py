@@ -19,8 +19,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from workbench.base.errors import InputError, WorkerError
 from workbench.devices import Device, detect_device, driver_version
-from workbench.errors import InputError, WorkerError
 from workbench.executors.executor import Executor, Interrupted, Worker, WorkerLostError, WorkFailure
 from workbench.executors.pool import WorkerPool
 from workbench.executors.site import check_gpus

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from workbench.base.errors import InputError
 from workbench.devices.detect import detect_gpu_ids
-from workbench.errors import InputError
 from workbench.executors.executor import Executor
 from workbench.executors.pool import WorkerPool
 

@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from workbench.base.errors import InputError
+from workbench.base.files import write_together
 from workbench.devices.device import Device
-from workbench.errors import InputError
 from workbench.integrations.engines import LADDER, Config, Engine, TableName
 from workbench.integrations.engines.engine import default_changes
 from workbench.integrations.results import EngineRow, ProblemWinners
-from workbench.integrations.whole_files import write_all
 
 SCHEMA = "workbench.export/1"
 PROVENANCE = PurePosixPath("provenance.json")
@@ -86,7 +86,7 @@ def write_tables(engine: Engine, tables: Sequence[ExportedTable], device_name: s
         InputError: a file cannot be written.
     """
     texts = {out / table.path: table_text(table) for table in tables}
-    write_all(
+    write_together(
         {**texts, out / PROVENANCE: json.dumps(_provenance(engine, tables, device_name), indent=1) + "\n"}
     )
 

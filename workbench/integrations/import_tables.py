@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moe_kernels.device_slug import device_slug
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS, Engine
 from workbench.integrations.results import KERNEL, VARIANT
 from workbench.integrations.seeds_file import Seed, Seeds

@@ -3,56 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
 from workbench.integrations.engines import ENGINES, Engine, TableName
+from workbench.integrations.finding import Checked, Finding
+from workbench.integrations.lint_rows import ROW_RULES
+from workbench.integrations.lint_tables import TABLE_RULES
 from workbench.integrations.sources import RawTable
-
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong, or worth knowing.
-
-    Attributes:
-        severity: `error`: an engine breaks on it, cannot launch it or never reads it; `warning`: it is read, but
-            does what nobody wants; `note`: nothing is lost.
-        rule: a short name.
-        path: the file.
-        key: the key in it, dotted; empty for the file as a whole.
-        message: what is wrong and what it leads to.
-    """
-
-    severity: Severity
-    rule: str
-    path: PurePosixPath
-    key: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A table with what its rules need to know.
-
-    Attributes:
-        raw: as it was found.
-        name: what its name says.
-        engines: who may read it: the one it was found for, or both.
-        up: of a `_down` table, the table of the first GEMM beside it.
-    """
-
-    raw: RawTable
-    name: TableName
-    engines: tuple[Engine, ...]
-    up: RawTable | None
-
-    def finding(self, severity: Severity, rule: str, message: str, key: str = "") -> Finding:
-        """A finding in this table; a key may hold anything, and is shown in ASCII."""
-        return Finding(severity, rule, self.raw.path, ascii(key[:80])[1:-1], message)
 
 
 def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[Finding, ...]:
@@ -63,9 +20,6 @@ def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[
         engine: whose they are; None finds it out: below `triton_X_Y_Z` they are SGLang's, below vLLM's own package
             vLLM's, elsewhere either may read them.
     """
-    from workbench.integrations.lint_rows import ROW_RULES
-    from workbench.integrations.lint_tables import TABLE_RULES
-
     by_path = {table.path: table for table in tables}
     findings: list[Finding] = []
     for raw in tables:

@@ -11,7 +11,7 @@ from workbench.devices import catalogue
 from workbench.devices.device import Device
 from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE
 from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS
-from workbench.integrations.lint import Checked, Finding, Severity
+from workbench.integrations.finding import Checked, Finding, Severity
 from workbench.ranking.legality import shared_bytes_of
 
 MAX_WARPS = 32

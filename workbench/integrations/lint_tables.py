@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from workbench.integrations.engines import LADDER
-from workbench.integrations.lint import Checked, Finding, Severity
+from workbench.integrations.finding import Checked, Finding, Severity
 from workbench.integrations.table import is_row, nearest
 
 # The tuners' own ladder never leaves out more than this factor.

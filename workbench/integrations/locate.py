@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from workbench.base.errors import InputError
 from workbench.devices.device import Device
-from workbench.errors import InputError
 from workbench.integrations.engines import Config, Engine, TableName
 from workbench.integrations.engines.backends import Reading, reading
 from workbench.integrations.sources import RawTable, find_package, read_tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import ENGINES
 
 SHORT_NAMES: Mapping[str, str] = {

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from moe_kernels.device_slug import device_slug
 from moe_kernels.tuned import Row, Run, TunedFile
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS
-from workbench.results_file import read_results_file
+from workbench.trials.winners import read_results_file
 
 # The kernel whose configs the engines' kernels share, and the parameter that tells its variants apart.
 KERNEL = "experts"

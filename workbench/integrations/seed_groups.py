@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moe_kernels.tunable import Problem, TunableKernel
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.results import KERNEL, VARIANT
 from workbench.integrations.seeds_file import Seed, Seeds
 from workbench.integrations.targets import ENGINE_TARGETS

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 SCHEMA = "workbench.seeds/1"
 _HEAD = 256

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workbench.archives import DAMAGED_ARCHIVE
-from workbench.errors import InputError
-from workbench.yaml_source import brief
+from workbench.base.errors import InputError
+from workbench.base.files import DAMAGED_ARCHIVE
+from workbench.base.text import brief
 
 # Far beyond any real table.
 MAX_BYTES = 4 * 1024 * 1024

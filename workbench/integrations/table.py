@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE, Engine, TableName
 from workbench.integrations.sources import RawTable
 

@@ -10,11 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.base.errors import InputError
+from workbench.base.validation import validate
+from workbench.base.yaml import read_yaml
 from workbench.devices import Device, catalogue
 from workbench.devices.catalogue import listed_device
 from workbench.devices.entries import Arch, DeviceEntry
-from workbench.errors import InputError
-from workbench.yaml_source import read_yaml, validate
 
 BOARDS = Path(__file__).with_name("boards.yaml")
 # Which constant of the cost model tells how well mma.sync fills an architecture's tensor cores.

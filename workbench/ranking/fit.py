@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.ranking.choices import Choice, target
 from workbench.ranking.cost import START, Constants, CostModel
 from workbench.ranking.features import (

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.base.errors import InputError
 from workbench.devices.device import Device
-from workbench.errors import InputError
 from workbench.ranking.board import Board
 from workbench.ranking.choices import Choice
 from workbench.ranking.grid import ROW_OF
 from workbench.ranking.workload import PARAMETERS, Workload
 
 if TYPE_CHECKING:
-    from workbench.sweep.rows import Trial
+    from workbench.trials.trial import Trial
 
 # A journal's problem counts as this many rows of a table: it tells of all its configs, a row only of the best.
 JOURNAL_WEIGHT = 3.0
@@ -40,7 +40,7 @@ def read_journals(folders: Iterable[str | Path]) -> tuple[Choice, ...]:
 
 def _choices(folder: Path) -> Iterator[Choice]:
     # The journal's rows know torch's dtypes; nothing else of a ranking needs torch.
-    from workbench.sweep.journal import read_trials
+    from workbench.trials.journal import read_trials
 
     board = _board(folder / "sweep.json")
     times: dict[Workload, dict[int, float]] = {}

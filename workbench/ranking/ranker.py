@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.base.errors import InputError
 from workbench.devices.device import Device
-from workbench.errors import InputError
 from workbench.ranking.board import Board
 from workbench.ranking.cost import START, Constants, CostModel
 from workbench.ranking.features import (

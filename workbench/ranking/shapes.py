@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.base.validation import validate
+from workbench.base.yaml import read_yaml
 from workbench.ranking.workload import Workload
-from workbench.yaml_source import read_yaml, validate
 
 SHAPES = Path(__file__).with_name("shapes.yaml")
 

@@ -22,12 +22,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from moe_kernels.device_slug import device_slug
-from workbench.archives import DAMAGED_ARCHIVE
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.files import DAMAGED_ARCHIVE
+from workbench.base.text import brief
 from workbench.ranking.board import Board, boards
 from workbench.ranking.grid import ROW_OF, Row
 from workbench.ranking.workload import ELEMENT_BYTES, PARAMETERS
-from workbench.yaml_source import brief
 
 MAX_BYTES = 1 << 20
 MAX_FILES = 20_000

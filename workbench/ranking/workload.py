@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config, Problem
-    from workbench.sweep.config_table import ConfigTable
+    from workbench.trials.config_table import ConfigTable
 
     Configs: TypeAlias = ConfigTable | Sequence[Config]
 

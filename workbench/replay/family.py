@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from moe_kernels.tunable import Config, Problem, TunableKernel
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import shown, suggestion
 from workbench.replay import journals, kernel_tuner, recording
 from workbench.replay.landscape import Landscape
-from workbench.sweep.rows import digest
-from workbench.yaml_source import shown, suggestion
+from workbench.trials.trial import digest
 
 DEVICE = "device"
 

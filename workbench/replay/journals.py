@@ -10,12 +10,12 @@ import numpy as np
 
 from moe_kernels.tunable import Axis, Parameter, Problem
 from moe_kernels.tuned import source_hash
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.replay import recording
 from workbench.replay.landscape import Failure, Landscape
-from workbench.sweep.config_table import ConfigTable
-from workbench.sweep.journal import read_trials
-from workbench.sweep.rows import Candidate, Status, Trial, digest, trial_id
+from workbench.trials.config_table import ConfigTable
+from workbench.trials.journal import read_trials
+from workbench.trials.trial import Candidate, Status, Trial, digest, trial_id
 
 TRIALS, ABOUT = "trials.jsonl", "sweep.json"
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from moe_kernels.tunable import Axis, Value
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.replay import recording
 from workbench.replay.landscape import Failure, Landscape
-from workbench.sweep.config_table import ConfigTable
-from workbench.sweep.rows import Status
-from workbench.yaml_source import brief
+from workbench.trials.config_table import ConfigTable
+from workbench.trials.trial import Status
 
 US_PER_MS = 1000.0
 # How Kernel Tuner before 1.0 marked a failure: as this time, ms.

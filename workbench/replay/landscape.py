@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from moe_kernels.device_slug import device_slug
 from moe_kernels.tunable import Axis, Parameter, Problem
-from workbench.sweep.config_table import ConfigTable
-from workbench.sweep.rows import Resources, Status
+from workbench.trials.config_table import ConfigTable
+from workbench.trials.trial import Resources, Status
 
 
 @dataclass(frozen=True, slots=True)

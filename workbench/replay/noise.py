@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.sweep.clocks import ClockReading
+from workbench.measure.clocks import ClockReading
 
 BASE_MHZ = 1980
 # A sample is one replay of a graph of launches, whose length a GPU timer fits to about a millisecond.

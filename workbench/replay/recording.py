@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from moe_kernels.tunable import Parameter, Value
-from workbench.errors import InputError
-from workbench.yaml_source import brief
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 
 MAX_BYTES = 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.bench.figures import Figure
 from workbench.bench.rows import BenchRow
 from workbench.report.table import Column, Table
-from workbench.yaml_source import brief
 
 __all__ = ["bench_records", "bench_table"]
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.compare.comparison import SCHEMA, Comparison, Judged
 from workbench.report.table import Column, Table
-from workbench.yaml_source import brief
 
 __all__ = ["change_text", "compare_record", "compare_tables", "finding", "sentence"]
 

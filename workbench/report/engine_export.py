@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from moe_kernels.tunable import Problem
+from workbench.base.text import pairs
 from workbench.devices.device import Device
 from workbench.integrations.engines import Engine
 from workbench.integrations.engines.backends import reading
 from workbench.integrations.export import ExportedRow, ExportedTable
 from workbench.integrations.results import ProblemWinners
 from workbench.report.table import Column, Table
-from workbench.report.winners import pairs
 
 MODELLED = (
     "~ modelled: nothing was timed. These configs were ranked by a model for that GPU; no maintainer should be "

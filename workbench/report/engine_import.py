@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from workbench.base.text import pairs
 from workbench.integrations.import_tables import Imported, ImportedTable
 from workbench.report.table import Column, Table
-from workbench.report.winners import pairs
 
 _COLUMNS = (Column("device"), Column("problem"), Column("tokens"), Column("table"), Column("as seeds"))
 OPEN = (

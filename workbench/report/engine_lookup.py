@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.base.text import pairs
 from workbench.integrations.locate import EngineAnswer
 from workbench.report.table import Column, Table
-from workbench.report.winners import pairs
 
 _ANSWER = (Column("item", style="bold"), Column("value"))
 _PLACES = (Column("looks in"), Column("file"), Column("found"))

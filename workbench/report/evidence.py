@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench.sweep.publish import NOT_TIMED, REPLAYED
-from workbench.sweep.rows import Evidence
+from workbench.trials.trial import Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.compare.comparison import Comparison, Judged
 from workbench.report.compare import change_text, finding, sentence
-from workbench.yaml_source import brief
 
 __all__ = ["annotation_lines", "benchmarks", "without_commands"]
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from moe_kernels.tuned import Explanation, FileVerdict, RowVerdict
+from workbench.base.text import pairs
 from workbench.report.table import Column, Table
-from workbench.report.winners import NOTHING_TIMED, config_text, differing, pairs
+from workbench.report.winners import NOTHING_TIMED, config_text
+from workbench.trials.winners import differing
 
 _ANSWER = (Column("item", style="bold"), Column("value"))
 _PLACES = (Column("looked in"), Column("file"), Column("found"))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.shipped import shipped_asset
+from workbench.base.shipped import shipped_asset
 from workbench.timeline.columns import text as writable
 
 # Within <script> only these could end it or begin a comment; the separators end a line of JavaScript.

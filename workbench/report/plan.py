@@ -6,8 +6,8 @@ from typing import Any
 
 from workbench.report.evidence import EVIDENCE
 from workbench.report.table import Column, Table
-from workbench.sweep.journal import read_trials
 from workbench.sweep.plan import SweepPlan
+from workbench.trials.journal import read_trials
 
 
 def plan_record(plan: SweepPlan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 import triton
 import triton.language as tl
 
-from workbench.sweep.target import registers_and_stack, set_target
+from workbench.sweep.stages.target import registers_and_stack, set_target
 
 BLOCK = 64
 # Compiled first and not reported: it pays for what the first compile of a process loads.

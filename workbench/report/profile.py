@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from workbench.base.files import write_whole
 from workbench.report.markdown import markdown
 from workbench.report.table import Column, Table, json_text
 from workbench.report.trace_cells import count, percent, spread
 from workbench.report.trace_diff import diff_classes_table, diff_record, step_table
 from workbench.report.trace_page import page_html, page_record
-from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table, summary_record
-from workbench.sweep.journal import write_whole
+from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
 from workbench.timeline.agreement import Agreement, Difference
 from workbench.timeline.chrome import arm_of, chrome_trace, write_trace
 from workbench.timeline.diff import Diff, compare
 from workbench.timeline.page import typical_step
 from workbench.timeline.profile import ROUNDS, Profile, ProfiledArm
+from workbench.timeline.record import summary_record
 
 SCHEMA = "workbench.profile/1"
 WITHHELD = "A gate failed: no speed-up is shown."

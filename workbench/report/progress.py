@@ -18,10 +18,10 @@ from rich.progress import (
 
 from workbench.report.evidence import EVIDENCE, mark_of
 from workbench.report.sweep import config_label, device_label, problem_label
-from workbench.sweep.evaluate import Workload
+from workbench.sweep.evaluators.modelled import Workload
 from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Stage, Status, Trial
+from workbench.trials.trial import Stage, Status, Trial
 
 PLAIN_LINE_EVERY_S = 10.0
 # Before this share of the work, starting the workers dominates and an estimate would only mislead.

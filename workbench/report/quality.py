@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.bench.quality import Quality
+from workbench.models.quality import Quality
 from workbench.report.table import Column, Table
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from moe_kernels.tuned import explain, refresh, results_folders
 from workbench.replay import DEVICE
 from workbench.sweep.outcome import ProblemOutcome, SweepOutcome
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Evidence, Status, Trial
 from workbench.sweep.select import fastest
+from workbench.trials.trial import Evidence, Status, Trial
 
 RESULTS_VARIABLE = "WORKBENCH_RESULTS"
 SHORTLISTED_A_PROBLEM = 3

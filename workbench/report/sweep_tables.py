@@ -19,7 +19,7 @@ from workbench.report.sweep import (
 from workbench.report.table import Column, Table
 from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Evidence, Status
+from workbench.trials.trial import Evidence, Status
 
 SHORTLIST_ROWS = 12
 

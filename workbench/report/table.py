@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workbench.errors import printable
+from workbench.base.text import printable
 
 
 @dataclass(frozen=True, slots=True)

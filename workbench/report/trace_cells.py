@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from workbench.base.text import brief
 from workbench.timeline.spread import Spread
-from workbench.yaml_source import brief
 
 NAME_LENGTH = 76
 

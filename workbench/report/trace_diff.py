@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.report.table import Column, Table
 from workbench.report.trace_cells import count, kernel_name, percent, signed_us, spread, us
 from workbench.timeline.diff import SCHEMA, ClassChange, Diff, KernelChange
-from workbench.yaml_source import brief
 
 # Below a thousandth of the step a class has not changed in a way worth a sentence.
 WORTH_A_SENTENCE = 0.001

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from moe_kernels.tunable import Config
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.search.strategy import SearchTask, Strategy
 
 # Misses in a row before a config is drawn at random.

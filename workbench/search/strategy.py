@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_kernels.tunable import Config, Parameter, Problem
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from moe_kernels.tunable import TunableKernel
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.targets import ENGINE_TARGETS, engine_target
 
 _IMPORTABLE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*")
@@ -30,7 +30,7 @@ def load_kernel(reference: str) -> TunableKernel:
         return engine_target(reference)
     if not _IMPORTABLE.fullmatch(reference):
         # Imported here: workers load kernels too, and need no YAML for it.
-        from workbench.yaml_source import suggestion
+        from workbench.base.text import suggestion
 
         known = [*TUNABLES, *ENGINE_TARGETS]
         raise InputError(

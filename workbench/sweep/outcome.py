@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moe_kernels.tunable import Problem
-from workbench.sweep.evaluate import Workload
+from workbench.sweep.evaluators.modelled import Workload
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import Published
-from workbench.sweep.rows import Trial
 from workbench.sweep.select import Winner
+from workbench.trials.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
-from workbench import __version__
+from workbench.base.errors import InputError
+from workbench.base.version import __version__
 from workbench.devices import Device, detect_device, driver_version, find_device
-from workbench.errors import InputError
 from workbench.replay import DEVICE, Family, Noise, read_family
 from workbench.replay.device import RecordedDevice, recorded_device
-from workbench.sweep.model import MODEL
+from workbench.sweep.evaluators.ranked import RANKING
 from workbench.sweep.priors import has_ranking
-from workbench.sweep.ranked import RANKING
 from workbench.sweep.recorded_space import recorded_space
-from workbench.sweep.routing import routing_distributions
-from workbench.sweep.rows import Evidence, digest
+from workbench.sweep.routing_distributions import routing_distributions
 from workbench.sweep.space import Space, build_space
 from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
+from workbench.sweep.stages.time_model import MODEL
+from workbench.trials.trial import Evidence, digest
 
 if TYPE_CHECKING:
     from moe_kernels.routing_distribution import RoutingDistribution

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_kernels.tunable import Config, Problem, TunableKernel
+from workbench.base.errors import InputError
 from workbench.devices import Device
-from workbench.errors import InputError
 from workbench.ranking.grid import VALUES
 from workbench.ranking.legality import shared_bytes_of
 from workbench.ranking.ranker import rank

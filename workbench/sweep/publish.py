@@ -11,13 +11,13 @@ from filelock import FileLock
 
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, parse, serialise
+from workbench.base.errors import InputError
+from workbench.base.files import write_whole
 from workbench.devices import Device
-from workbench.errors import InputError
 from workbench.replay.device import RecordedDevice
-from workbench.sweep.journal import write_whole
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.rows import Evidence
 from workbench.sweep.select import Winner
+from workbench.trials.trial import Evidence
 
 NOT_TIMED = "nothing was timed: compiled for this GPU and ranked by a model"
 REPLAYED = "read from a recording; nothing was run"

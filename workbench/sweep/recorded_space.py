@@ -6,10 +6,10 @@ import numpy as np
 
 from moe_kernels.tunable import Problem
 from workbench.replay import Family
-from workbench.sweep.config_table import ConfigTable
 from workbench.sweep.constraints.columns import holds
 from workbench.sweep.space import Space
 from workbench.sweep.spec import LoadedSpec
+from workbench.trials.config_table import ConfigTable
 
 
 def recorded_space(loaded: LoadedSpec, family: Family) -> Space:

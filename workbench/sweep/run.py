@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_kernels.tunable import Config, Problem
+from workbench.base.errors import WorkerError
 from workbench.devices import Device
-from workbench.errors import WorkerError
 from workbench.executors.site import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
-from workbench.sweep.evaluate import Evaluator, Workload
-from workbench.sweep.evaluators import HERE, TIMEOUTS, Timeouts, open_evaluators
-from workbench.sweep.journal import Journal
+from workbench.sweep.evaluators.batches import FINALISTS, MARGIN, TimedEvaluator
+from workbench.sweep.evaluators.modelled import Evaluator, Workload
+from workbench.sweep.evaluators.open import HERE, TIMEOUTS, Timeouts, open_evaluators
+from workbench.sweep.evaluators.ranked import RankedEvaluator
 from workbench.sweep.outcome import ProblemOutcome, Progress, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.priors import has_ranking, prior
 from workbench.sweep.publish import Publishers
-from workbench.sweep.ranked import RankedEvaluator
-from workbench.sweep.rows import Candidate, Evidence, Final, Trial, final_name, trial_id
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
 from workbench.sweep.share import share_out
-from workbench.sweep.timed import FINALISTS, MARGIN, TimedEvaluator
+from workbench.trials.journal import Journal
+from workbench.trials.trial import Candidate, Evidence, Final, Trial, final_name, trial_id
 
 CHUNK = 256
 # Configs compiled ahead of their turn while others are timed.

@@ -11,7 +11,7 @@ import numpy as np
 
 from moe_kernels.tunable import Config, TunableKernel
 from moe_kernels.tuned import TunedFile, TunedFileError, parse, results_folders
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.seed_groups import seed_groups as engine_groups
 from workbench.integrations.seeds_file import is_seeds_file, read_seeds
 from workbench.replay import DEVICE, Landscape, read_landscapes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.sweep.rows import Evidence, Status, Trial
+from workbench.trials.trial import Evidence, Status, Trial
 
 if TYPE_CHECKING:
     # Importing it imports torch, which judging a journal does not need.

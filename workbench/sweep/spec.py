@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from workbench._complaints import complaints
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import KeyPath, brief, shown, suggestion
+from workbench.base.validation import complaints, validate
+from workbench.base.yaml import YamlSource, read_yaml
 from workbench.sweep.constraints import Constraint
-from workbench.yaml_source import KeyPath, YamlSource, brief, read_yaml, shown, suggestion, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

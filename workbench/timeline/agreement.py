@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from moe_kernels.experts.backend import Backend
-from workbench.bench.quality import Quality, expert_set_mismatch, quality
 from workbench.models.gemma4.arms import Arm
 from workbench.models.gemma4.router import Gemma4Router
+from workbench.models.quality import Quality, expert_set_mismatch, quality
 from workbench.timeline.decode_session import DecodeSession, working_dtype
 
 # How much further than rounding an arm may be, and how far chance may carry a share, in standard deviations.

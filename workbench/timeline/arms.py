@@ -18,7 +18,7 @@ from moe_kernels.experts.backend import (
 )
 from moe_kernels.routing.tunable import ROUTING
 from moe_kernels.tunable import TunableKernel
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.models.gemma4.arms import ARMS, UNTUNED, Arm
 from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.experts import Gemma4Experts

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.timeline.columns import text
 from workbench.timeline.decode import Details, RawEvent
-from workbench.timeline.rules import CLASSES
+from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.steps import Step
 from workbench.timeline.summary import Analysis
 from workbench.timeline.trace import CPU_OP, KERNEL, MEMCPY, MEMSET

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.patterns import shortened
-from workbench.timeline.rules import CLASSES, KernelClass, Rule, Rules, SequenceRule, first_match
+from workbench.timeline.rules import Rule, Rules, SequenceRule, first_match
 from workbench.timeline.trace import MEMCPY, MEMSET, NO_TIME, Int, Trace
 
 # Classes that say how a kernel works rather than what for: what surrounds it may know better.

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.timeline.source import TraceBytes
 
 # Above this many microseconds a float no longer tells nanoseconds apart (2^53 / 1000).

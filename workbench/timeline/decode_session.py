@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from moe_kernels.experts.backend import Backend
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import Arm, Variant, running
 from workbench.models.gemma4.experts import Gemma4Experts

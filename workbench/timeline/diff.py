@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.errors import IncomparableError
+from workbench.base.errors import IncomparableError
 from workbench.timeline.classify import GENERIC
-from workbench.timeline.rules import CLASSES, KernelClass
+from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import ClassPerStep, KernelShare, Summary
 

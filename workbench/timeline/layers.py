@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from workbench.timeline.rules import CLASSES, KernelClass
+from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.trace import Int
 
 # A layer of a decoder holds one block of each of these, if any.

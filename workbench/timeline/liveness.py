@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from workbench.errors import GateError
+from workbench.base.errors import GateError
 from workbench.timeline.patterns import shortened
 from workbench.timeline.summary import Summary
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from workbench.timeline.chrome import Arm, details_of
+from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.layers import layer_spans
-from workbench.timeline.rules import CLASSES
 from workbench.timeline.summary import Analysis
 from workbench.timeline.trace import Int, Work
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 # The only plain-HTTP address that the content security policy of Perfetto's UI lets it fetch from.
 HOST, PORT = "127.0.0.1", 9001

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.models.gemma4 import Gemma4Config
 from workbench.models.gemma4.arms import Arm
 from workbench.timeline.agreement import Agreement, agree, difference, failures_of, logit_rounding, record

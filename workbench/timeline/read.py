@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.timeline.columns import clock_of, codes, ids, nanoseconds, text, texts
 from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coarse
 from workbench.timeline.devices import device_labels, device_names

@@ -6,33 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from workbench.yaml_source import read_yaml
+from workbench.base.yaml import read_yaml
+from workbench.timeline.kernel_classes import KernelClass
 
-KernelClass = Literal[
-    "routing",
-    "experts",
-    "attention",
-    "rope",
-    "kv_cache",
-    "gemm",
-    "norm",
-    "activation",
-    "embedding",
-    "elementwise",
-    "reduction",
-    "sort",
-    "sampling",
-    "copy",
-    "communication",
-    "optimizer",
-    "other",
-]
-CLASSES: tuple[KernelClass, ...] = get_args(KernelClass)
 SHIPPED = Path(__file__).with_name("rules.yaml")
-
-PATTERN_KEYS = frozenset({"match", "needs", "members", "between", "after_last"})
 
 
 @dataclass(frozen=True, slots=True)

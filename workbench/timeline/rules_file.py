@@ -6,10 +6,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.base.validation import validate
+from workbench.base.yaml import YamlSource
+from workbench.timeline.kernel_classes import KernelClass
 from workbench.timeline.patterns import MAX_PATTERN, check_pattern
-from workbench.timeline.rules import PATTERN_KEYS, KernelClass
-from workbench.yaml_source import YamlSource, validate
 
+PATTERN_KEYS = frozenset({"match", "needs", "members", "between", "after_last"})
 Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN)]
 Patterns = Annotated[list[Pattern], Field(min_length=1, max_length=200)]
 

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 MAX_BYTES = 4 << 30
 _GZIP = b"\x1f\x8b"

@@ -10,8 +10,9 @@ import numpy as np
 from workbench.timeline.classify import classify
 from workbench.timeline.idle import Gaps, find_gaps
 from workbench.timeline.intervals import span, union_length
+from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.layers import Layers, find_layers
-from workbench.timeline.rules import CLASSES, KernelClass, Rules
+from workbench.timeline.rules import Rules
 from workbench.timeline.spread import Spread, spread_of
 from workbench.timeline.steps import Step, Steps, find_steps
 from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Trace, Work

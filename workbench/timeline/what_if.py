@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.errors import InputError
-from workbench.timeline.rules import CLASSES, KernelClass
+from workbench.base.errors import InputError
+from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.summary import PerStep, Summary
 
 _FACTOR = re.compile(r"^([a-z_]+)=(\d*\.?\d+)x?$")

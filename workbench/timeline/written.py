@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.layers import find_layers
-from workbench.timeline.rules import CLASSES
 from workbench.timeline.summary import Analysis
 
 _NUMBER = {str(name): number for number, name in enumerate(CLASSES)}

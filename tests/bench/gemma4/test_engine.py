@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from moe_kernels.routing import fused_routing, split_routing
+from workbench.base.errors import InputError
 from workbench.bench.engine import NoEnergy, WallClock
 from workbench.bench.gemma4.engine import Gemma4Engine
 from workbench.bench.gemma4.models import (
@@ -17,7 +18,6 @@ from workbench.bench.gemma4.models import (
     open_model,
 )
 from workbench.bench.timing import run_figures, time_run
-from workbench.errors import InputError
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM, Gemma4Router
 
 SHAPE = {"batch": 3, "input_tokens": 20, "output_tokens": 8}

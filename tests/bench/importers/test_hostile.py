@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.importers.engine_files import SPECULATION, Requests, sglang_record, vllm_record, write
+from workbench.base.errors import InputError
 from workbench.bench.importers import About, import_results
 from workbench.bench.rows import read_bench, write_bench
-from workbench.errors import InputError
 
 VALUES = (
     None,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.base.errors import InputError
 from workbench.bench.importers.records import read_records
-from workbench.errors import InputError
 
 
 @pytest.fixture

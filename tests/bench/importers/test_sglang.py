@@ -11,9 +11,9 @@ from tests.bench.importers.engine_files import (
     vllm_record,
     write,
 )
+from workbench.base.errors import IncomparableError, InputError
 from workbench.bench.comparable import check_comparable, check_metric
 from workbench.bench.importers import About, import_results
-from workbench.errors import IncomparableError, InputError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.bench.importers.engine_files import MISSING, MODEL, SPECULATION, Requests, vllm_record, write
+from workbench.base.errors import InputError
 from workbench.bench.importers import About, import_results
-from workbench.errors import InputError
 
 ABOUT = About(device="NVIDIA_B200", arm="fused", workload="chat")
 

@@ -8,7 +8,7 @@ import torch
 from moe_kernels.experts import explain_backend
 from tests.integrations.transformers.models import answer, causal_model
 from workbench.integrations.transformers import patch
-from workbench.sweep.interpreter import support_loop_bounds
+from workbench.sweep.stages.interpreter import support_loop_bounds
 
 support_loop_bounds()
 

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextExperts
 
 from tests.integrations.transformers.models import answer, causal_model
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.transformers import patch
 
 

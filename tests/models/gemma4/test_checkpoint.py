@@ -15,7 +15,7 @@ from tests.models.gemma4.twins import (
     hf_config,
     random_ids,
 )
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.models.gemma4 import CheckpointError, load_assistant, load_checkpoint
 
 INDEX = "model.safetensors.index.json"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.models.gemma4.twins import draw_models, hf_config, random_ids, their_logits
-from workbench.models.gemma4.generate import lengths_to_end
+from workbench.models.gemma4.generation import lengths_to_end
 
 
 @pytest.fixture(scope="module")

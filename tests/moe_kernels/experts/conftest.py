@@ -6,7 +6,7 @@ import pytest
 import torch
 
 if os.environ.get("TRITON_INTERPRET") == "1":
-    from workbench.sweep.interpreter import support_bfloat16, support_e4m3_scales, support_loop_bounds
+    from workbench.sweep.stages.interpreter import support_bfloat16, support_e4m3_scales, support_loop_bounds
 
     support_bfloat16()
     support_loop_bounds()

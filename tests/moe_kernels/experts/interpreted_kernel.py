@@ -12,7 +12,7 @@ from moe_kernels.experts import EXPERTS, EXPERTS_BACKEND, EXPERTS_DECODE, fused_
 from moe_kernels.experts.align import align_launch, empty_aligned, most_blocks, reference_align
 from tests.moe_kernels.experts.cases import DECODE_CONFIGS, GROUPED_CONFIGS, ROUTINGS, calls, draw_tensors
 from tests.moe_kernels.experts.oracle import assert_mixed
-from workbench.sweep.verify import poison, verify
+from workbench.sweep.stages.verify import poison, verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 interpreted = settings(max_examples=12, deadline=None, database=None)

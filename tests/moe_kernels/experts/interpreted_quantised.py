@@ -14,7 +14,7 @@ from moe_kernels.formats import parse_format, quantise_tokens
 from tests.moe_kernels.experts.cases import ROUTINGS, transposed
 from tests.moe_kernels.experts.oracle import GATED, UNGATED
 from tests.moe_kernels.experts.quantised_cases import SIZES, assert_quantised_mix, draw_quantised
-from workbench.sweep.verify import verify
+from workbench.sweep.stages.verify import verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 ACTIVATIONS = (*GATED, *UNGATED)

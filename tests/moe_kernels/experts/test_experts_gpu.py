@@ -9,7 +9,7 @@ from moe_kernels.experts import EXPERTS, EXPERTS_BACKEND, EXPERTS_DECODE, fused_
 from moe_kernels.experts.align import align_launch, empty_aligned, reference_align
 from tests.moe_kernels.experts.cases import LAYOUTS, ROUTINGS, draw_tensors
 from tests.moe_kernels.experts.oracle import GATED, UNGATED, assert_mixed
-from workbench.sweep.verify import poison, verify
+from workbench.sweep.stages.verify import poison, verify
 
 pytestmark = pytest.mark.gpu
 GIB = 2**30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from moe_kernels.experts import EXPERTS, EXPERTS_DECODE
-from workbench.sweep.compile import compile_candidate
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import compile_candidate
+from workbench.trials.trial import Candidate
 
 CAPABILITIES = [90, 100, 120]
 GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704, "dtype": "bf16"}

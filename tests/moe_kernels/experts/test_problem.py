@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from moe_kernels.experts import EXPERTS, EXPERTS_BACKEND, EXPERTS_DECODE
 from moe_kernels.experts.problem import compare, draw_routing, expected_experts
 from moe_kernels.registry import TUNABLES
-from workbench.sweep.compile import meta_launches
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import meta_launches
+from workbench.trials.trial import Candidate
 
 POWERS = st.sampled_from([16, 32, 64, 128, 256])
 PROBLEMS = st.fixed_dictionaries(

@@ -9,8 +9,8 @@ import triton
 from moe_kernels.experts import EXPERTS, EXPERTS_DECODE
 from workbench.ranking.legality import packed_shared_bytes, shared_bytes
 from workbench.ranking.workload import Tiles
-from workbench.sweep.compile import compile_candidate
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import compile_candidate
+from workbench.trials.trial import Candidate
 
 GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704}
 INT4, PER_CHANNEL = {"dtype": "int4_w4a16", "group_size": 16}, {"dtype": "int4_w4a16"}

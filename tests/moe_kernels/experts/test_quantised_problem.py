@@ -19,8 +19,8 @@ from moe_kernels.formats import parse_format
 from moe_kernels.tuned import source_hash
 from tests.moe_kernels.experts.cases import draw_tensors
 from tests.moe_kernels.experts.quantised_cases import draw_quantised
-from workbench.sweep.compile import meta_launches
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import meta_launches
+from workbench.trials.trial import Candidate
 
 KERNELS = (EXPERTS, EXPERTS_DECODE, EXPERTS_BACKEND)
 WORDS = ("int4_w4a16", "fp8_w8a8", "nvfp4")

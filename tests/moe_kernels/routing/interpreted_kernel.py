@@ -16,7 +16,7 @@ from moe_kernels.routing.tunable import ALGORITHMS, routing_launch
 from tests.moe_kernels.routing.cases import configs, routing_cases
 from tests.moe_kernels.routing.oracle import assert_routed
 from tests.moe_kernels.routing.rows import KINDS, draw
-from workbench.sweep.verify import verify
+from workbench.sweep.stages.verify import verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 WORDS = ("bf16", "fp16", "fp32")

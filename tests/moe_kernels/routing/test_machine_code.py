@@ -8,8 +8,8 @@ import pytest
 
 from moe_kernels.routing import ROUTING
 from moe_kernels.routing.tunable import ALGORITHMS
-from workbench.sweep.compile import compile_candidate
-from workbench.sweep.rows import Candidate
+from workbench.sweep.stages.compile import compile_candidate
+from workbench.trials.trial import Candidate
 
 CAPABILITIES = [80, 90, 100, 120]
 

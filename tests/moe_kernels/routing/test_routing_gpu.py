@@ -12,7 +12,7 @@ from moe_kernels.routing.tunable import ALGORITHMS, routing_launch
 from tests.moe_kernels.routing.layouts import LAYOUTS, SCALE_LAYOUTS
 from tests.moe_kernels.routing.oracle import assert_routed, assert_usable
 from tests.moe_kernels.routing.rows import FORMATS, KINDS, draw
-from workbench.sweep.verify import poison
+from workbench.sweep.stages.verify import poison
 
 pytestmark = pytest.mark.gpu
 DTYPES = tuple(FORMATS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.constraints import Constraint
 
 VALUES = {"tokens": 8, "block": 3, "ratio": 0.5, "mode": "fast"}

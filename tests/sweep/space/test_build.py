@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.space import build_space
 
 DEFAULT = {"block": 1, "mode": "fast", "scale": 0.5}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.errors import InputError
-from workbench.sweep.config_table import ConfigTable
+from workbench.base.errors import InputError
 from workbench.sweep.constraints import Constraint
 from workbench.sweep.space import join, predicates
 from workbench.sweep.space.enumeration import Enumeration
 from workbench.sweep.space.join import Tally, TooManyError
+from workbench.trials.config_table import ConfigTable
 
 FIXED = {"tokens": 6, "dtype": "bf16"}
 LEVELS = list(range(1, 33))

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.bench.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
 from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
 from workbench.models.gemma4.arms import AS_IS, Variant, find_arm, running
+from workbench.models.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
 
 __all__ = ["MARGIN", "ArmQuality", "compare_arms", "other_configs"]
 

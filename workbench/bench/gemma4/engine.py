@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from workbench import __version__
+from workbench.base.version import __version__
 from workbench.bench.engine import EngineFacts, Session
 from workbench.bench.gemma4.models import NamedModel, slug_of
 from workbench.bench.gemma4.session import DraftSession, Load, PlainSession

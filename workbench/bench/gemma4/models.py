@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from moe_kernels.device_slug import device_slug
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.models.gemma4 import (
     Gemma4Assistant,
     Gemma4AssistantConfig,
@@ -21,7 +21,7 @@ from workbench.models.gemma4 import (
 from workbench.models.gemma4.presets import PRESETS
 
 if TYPE_CHECKING:
-    from workbench.models.gemma4.config import LayerType
+    from workbench.models.gemma4.layer_types import LayerType
 
 __all__ = ["ModelSource", "NamedModel", "find_torch_device", "open_assistant", "open_model", "slug_of"]
 

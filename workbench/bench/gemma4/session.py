@@ -12,10 +12,10 @@ from torch import Tensor
 from workbench.bench.engine import Step
 from workbench.models.gemma4 import Gemma4Assistant, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import find_arm, running
-from workbench.models.gemma4.generate import Request
+from workbench.models.gemma4.generation import Request
 from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.kv_cache import StaticKVCache
-from workbench.models.gemma4.speculative import Progress, check_draft, make_drafter
+from workbench.models.gemma4.speculative import DraftProgress, check_draft, make_drafter
 
 __all__ = ["DraftSession", "Load", "PlainSession"]
 
@@ -143,7 +143,7 @@ class DraftSession(_GreedySession):
 
     def _begin(self, hidden: Tensor) -> None:
         state = hidden[:, None]
-        self._progress = Progress.begin(self._request, self._select(self._model.logits(state)), state)
+        self._progress = DraftProgress.begin(self._request, self._select(self._model.logits(state)), state)
 
     @torch.inference_mode()
     def step(self) -> Step:

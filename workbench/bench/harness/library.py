@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from workbench.base.errors import InputError
 from workbench.bench.text import INSTALL
-from workbench.errors import InputError
 
 __all__ = ["import_harness", "sandboxed_templates"]
 

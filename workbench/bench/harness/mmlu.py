@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 __all__ = ["LETTERS", "mmlu_tasks"]
 

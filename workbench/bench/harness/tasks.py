@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 __all__ = ["check_folder"]
 

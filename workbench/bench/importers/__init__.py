@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from workbench.base.errors import InputError
+from workbench.base.text import shown
 from workbench.bench.importers import sglang, vllm
+from workbench.bench.importers.engine_run import Run, to_row
 from workbench.bench.importers.records import Record, read_records
-from workbench.bench.importers.run import Run, to_row
 from workbench.bench.rows import SCHEMA, UNKNOWN_DEVICE, BenchFile, BenchRow, Source
-from workbench.errors import InputError
-from workbench.yaml_source import shown
 
 __all__ = ["IMPORTERS", "About", "Record", "Run", "import_results", "read_records", "to_row"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import InputError
-from workbench.yaml_source import brief, shown
+from workbench.base.errors import InputError
+from workbench.base.text import brief, shown
 
 __all__ = ["MAX_BYTES", "Record", "read_records"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workbench.base.text import brief
 from workbench.bench.figures import Figure, single
+from workbench.bench.importers.engine_run import Run, throughput_figures
 from workbench.bench.importers.records import Record
-from workbench.bench.importers.run import Run, throughput_figures
 from workbench.bench.rows import ItlDefinition
-from workbench.yaml_source import brief
 
 __all__ = ["LATENCY_NAMES", "read_run", "recognises"]
 

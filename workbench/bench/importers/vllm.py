@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.bench.figures import Figure, single
+from workbench.bench.importers.engine_run import Run, throughput_figures
 from workbench.bench.importers.records import MOST, Record
-from workbench.bench.importers.run import Run, throughput_figures
 from workbench.bench.rows import Status
-from workbench.errors import InputError
-from workbench.yaml_source import brief
 
 __all__ = ["LATENCY_NAMES", "read_run", "recognises"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from workbench.base.errors import WorkbenchError
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 from workbench.bench.rows import BenchRow
 from workbench.dashboard import words
-from workbench.errors import WorkbenchError
-from workbench.report.plots.bench.arms import Comparison, compare_arms
-from workbench.report.plots.style import LIGHT, arm_colours
+from workbench.plots.bench.arms import Comparison, compare_arms
+from workbench.plots.style import LIGHT, arm_colours
 
 EMPTY = "No bench rows here: `workbench bench run chat` measures them, `workbench bench import` reads an engine's."
 

@@ -19,9 +19,9 @@ from workbench.dashboard.blocks import Cell, Column, Panel, Row, Table, Tone
 from workbench.dashboard.definition import ChangesPanel
 from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.report.plots.sweep.run import ProblemTrials
-from workbench.sweep.rows import Evidence, Final
 from workbench.sweep.select import MODELLED_MARGIN, TIMED_MARGIN, select
+from workbench.trials.recorded_run import ProblemTrials
+from workbench.trials.trial import Evidence, Final
 
 Kind = Literal["new", "no longer valid", "valid now", "other evidence", "other config", "same config"]
 

@@ -11,7 +11,7 @@ from workbench.dashboard.definition import ConvergencePanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.report.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
+from workbench.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
 
 _COLUMNS = (
     Column("problem", "problem"),

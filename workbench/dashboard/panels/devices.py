@@ -11,7 +11,7 @@ from workbench.dashboard.definition import DevicesPanel
 from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.panels.winners import RANK, best_evidence
 from workbench.dashboard.sources import Results
-from workbench.report.winners import Winner
+from workbench.trials.winners import FiledWinner
 
 _COLUMNS = (
     Column("device", "device"),
@@ -64,7 +64,7 @@ def _number(value: int) -> Cell:
     return Cell(f"{value:,}" if value else "-", value, "" if value else "quiet")
 
 
-def _speedup(winners: Sequence[Winner]) -> Cell:
+def _speedup(winners: Sequence[FiledWinner]) -> Cell:
     if not winners:
         return Cell("-", None, "quiet")
     evidence, counted = best_evidence(winners)
@@ -72,7 +72,7 @@ def _speedup(winners: Sequence[Winner]) -> Cell:
     return Cell(words.times(mean, evidence), mean, "strong" if mean and mean > 1.005 else "", hint=evidence)
 
 
-def _age(winners: Sequence[Winner], results: Results) -> Cell:
+def _age(winners: Sequence[FiledWinner], results: Results) -> Cell:
     cells = [words.age(date, results.now) for date in {each.date for each in winners}]
     known = [cell for cell in cells if isinstance(cell.sort, float)]
     return min(known, key=lambda cell: cell.sort or 0.0) if known else Cell("-", None, "quiet")

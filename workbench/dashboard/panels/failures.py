@@ -10,8 +10,8 @@ from workbench.dashboard.blocks import Block, Cell, Column, Panel, Row, Table
 from workbench.dashboard.definition import FailuresPanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.report.plots.sweep.statuses import collect_statuses
-from workbench.sweep.rows import Status
+from workbench.plots.sweep.statuses import collect_statuses
+from workbench.trials.trial import Status
 
 _COLUMNS = (
     Column("status", "status"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from workbench.base.errors import InputError
 from workbench.dashboard import words
 from workbench.dashboard.blocks import Block, Choice, Option, Panel, Text
 from workbench.dashboard.definition import LandscapePanel
 from workbench.dashboard.panels.common import run_facets, run_label, runs_of
 from workbench.dashboard.pictures import HeatMap, Square
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.errors import InputError
-from workbench.report.plots.sweep.landscape import Cell as Known
-from workbench.report.plots.sweep.landscape import LandscapeInfo, collect_landscape
-from workbench.report.plots.sweep.run import ProblemTrials
+from workbench.plots.sweep.landscape import Cell as Known
+from workbench.plots.sweep.landscape import LandscapeInfo, collect_landscape
+from workbench.trials.recorded_run import ProblemTrials
 
 # Beyond this many squares a side, a heat map is no longer read, only looked at.
 MOST_SQUARES = 40

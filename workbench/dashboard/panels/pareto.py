@@ -11,8 +11,8 @@ from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_
 from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results
-from workbench.report.plots.bench.arms import Comparison
-from workbench.report.plots.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto
+from workbench.plots.bench.arms import Comparison
+from workbench.plots.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto
 
 _COLUMNS = (
     Column("arm", "arm"),

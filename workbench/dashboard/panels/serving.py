@@ -14,10 +14,10 @@ from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_
 from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.pictures import Axis, Chart, Point, Series
 from workbench.dashboard.sources import Results
-from workbench.report.plots.bench.arms import Arm, Comparison
-from workbench.report.plots.bench.arms import Point as Load
-from workbench.report.plots.bench.curves import AXIS, CURVES, CurveInfo, Line, collect_curves
-from workbench.report.plots.bench.speedup import Ratio, SpeedupInfo, collect_speedup
+from workbench.plots.bench.arms import Arm, Comparison
+from workbench.plots.bench.arms import Point as Load
+from workbench.plots.bench.curves import AXIS, CURVES, CurveInfo, Line, collect_curves
+from workbench.plots.bench.speedup import Ratio, SpeedupInfo, collect_speedup
 
 _SPEEDUPS = (
     Column("arm", "arm"),

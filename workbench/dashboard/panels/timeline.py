@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.base.errors import InputError
 from workbench.dashboard import words
 from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text
 from workbench.dashboard.definition import Definition, TimelinePanel
 from workbench.dashboard.pictures import Timeline
 from workbench.dashboard.sources import Damages, Results, SavedProfile
-from workbench.errors import InputError
 from workbench.report.trace_cells import count, percent, signed_us, spread, us
 from workbench.timeline.chrome import arm_of
 from workbench.timeline.page import timeline_record, typical_step

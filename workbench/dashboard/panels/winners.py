@@ -12,7 +12,8 @@ from workbench.dashboard.blocks import Bar, Cell, Column, Panel, Row, Table
 from workbench.dashboard.definition import WinnersPanel
 from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results
-from workbench.report.winners import CHANGED, KEPT, NOTHING_TIMED, REPLAYED, Winner, config_text
+from workbench.report.winners import CHANGED, KEPT, NOTHING_TIMED, REPLAYED, config_text
+from workbench.trials.winners import FiledWinner
 
 RANK = ("measured", "modelled", "replayed")
 _EMPTY = "No winners here yet: `workbench sweep FILE` writes them."
@@ -79,7 +80,7 @@ def sorted_rows(rows: Sequence[Row], columns: Sequence[Column], by: str, descend
     return (*sorted(known, key=value, reverse=descends), *(row for row in rows if row not in known))
 
 
-def finding(winners: Sequence[Winner]) -> str:
+def finding(winners: Sequence[FiledWinner]) -> str:
     """What the best evidence says of all winners together."""
     evidence, counted = best_evidence(winners)
     mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
@@ -96,13 +97,13 @@ def finding(winners: Sequence[Winner]) -> str:
     )
 
 
-def best_evidence(winners: Sequence[Winner]) -> tuple[str, list[Winner]]:
+def best_evidence(winners: Sequence[FiledWinner]) -> tuple[str, list[FiledWinner]]:
     """The winners of the strongest evidence there is: figures of different evidence are never averaged."""
     evidence = next(each for each in RANK if any(winner.row.evidence == each for winner in winners))
     return evidence, [winner for winner in winners if winner.row.evidence == evidence]
 
 
-def _row(group: Sequence[Winner], results: Results, has_source: bool) -> Row:
+def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> Row:
     first = group[0]
     evidence, counted = best_evidence(group)
     speedups = [each.row.speedup for each in counted if each.row.speedup]
@@ -137,7 +138,7 @@ def _row(group: Sequence[Winner], results: Results, has_source: bool) -> Row:
     )
 
 
-def _best(counted: Sequence[Winner], evidence: str) -> Cell:
+def _best(counted: Sequence[FiledWinner], evidence: str) -> Cell:
     known = [each for each in counted if each.row.speedup]
     if not known:
         return Cell("default cannot run", None, "quiet")
@@ -147,13 +148,13 @@ def _best(counted: Sequence[Winner], evidence: str) -> Cell:
     return Cell(f"{words.times(best.row.speedup, evidence)} at {best.tokens:,}", best.row.speedup)
 
 
-def _evidence(group: Sequence[Winner]) -> Cell:
+def _evidence(group: Sequence[FiledWinner]) -> Cell:
     counts = Counter(each.row.evidence for each in group)
     told = [name if len(counts) == 1 else f"{name} {counts[name]}" for name in RANK if name in counts]
     return Cell(", ".join(told), told[0])
 
 
-def _age(group: Sequence[Winner], results: Results) -> Cell:
+def _age(group: Sequence[FiledWinner], results: Results) -> Cell:
     cells = [words.age(date, results.now) for date in dict.fromkeys(each.date for each in group)]
     known = [cell for cell in cells if isinstance(cell.sort, float)]
     if not known:
@@ -165,14 +166,14 @@ def _age(group: Sequence[Winner], results: Results) -> Cell:
     return Cell(f"{newest.text} to {oldest.text}", fmean([float(newest.sort or 0), float(oldest.sort or 0)]))
 
 
-def _source(group: Sequence[Winner]) -> Cell:
+def _source(group: Sequence[FiledWinner]) -> Cell:
     sources = {each.source for each in group}
     if "changed" in sources:
         return Cell("changed", "changed", "bad", "A lookup skips rows of other source; sweep again.")
     return Cell("unknown" if "unknown" in sources else "current")
 
 
-def _strip(group: Sequence[Winner]) -> tuple[Bar, ...]:
+def _strip(group: Sequence[FiledWinner]) -> tuple[Bar, ...]:
     highest = max((abs((each.row.speedup or 1.0) - 1.0) for each in group), default=0.0) or 1.0
     return tuple(
         Bar(
@@ -184,18 +185,18 @@ def _strip(group: Sequence[Winner]) -> tuple[Bar, ...]:
     )
 
 
-def _told(winner: Winner) -> str:
+def _told(winner: FiledWinner) -> str:
     row = winner.row
     if row.speedup is None:
         return "the default cannot run"
     return "default kept" if row.kept_default else f"{words.times(row.speedup, row.evidence)}, {row.evidence}"
 
 
-def _strip_text(group: Sequence[Winner]) -> str:
+def _strip_text(group: Sequence[FiledWinner]) -> str:
     return "; ".join(f"{each.tokens:,}: {_told(each)}" for each in group)
 
 
-def _rungs(group: Sequence[Winner], results: Results) -> Table:
+def _rungs(group: Sequence[FiledWinner], results: Results) -> Table:
     first = group[0]
     caption = (
         f"{words.plain(first.kernel, 80)} on {words.device_label(first.device)}, {words.pairs(first.problem)}"
@@ -203,7 +204,7 @@ def _rungs(group: Sequence[Winner], results: Results) -> Table:
     return Table("", caption, _RUNGS, tuple(_rung(each, results) for each in group), total="rungs")
 
 
-def _rung(winner: Winner, results: Results) -> Row:
+def _rung(winner: FiledWinner, results: Results) -> Row:
     row, evidence = winner.row, winner.row.evidence
     config = config_text(row.config, winner.differs)
     ends = (words.time_us(end, evidence) for end in row.ci_us or ())
@@ -225,7 +226,7 @@ def _rung(winner: Winner, results: Results) -> Row:
     return Row(cells)
 
 
-def _notes(winners: Sequence[Winner]) -> list[str]:
+def _notes(winners: Sequence[FiledWinner]) -> list[str]:
     evidence = {winner.row.evidence for winner in winners}
     sources = {winner.source for winner in winners}
     notes = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.base.errors import InputError
 from workbench.dashboard.sources.damage import Damages
-from workbench.errors import InputError
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import PerStep
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from workbench.base.errors import InputError
 from workbench.bench.rows import FOLDER as BENCH
 from workbench.bench.rows import BenchRow, bench_files, read_bench
 from workbench.dashboard.sources.damage import Damage, Damages
 from workbench.dashboard.sources.profiles import SavedProfile, read_profiles
 from workbench.dashboard.sources.runs import SweepRun, read_runs
-from workbench.errors import InputError
-from workbench.report.winners import KernelAtHand, Winner, read_winners
+from workbench.trials.winners import FiledWinner, KernelAtHand, read_winners
 
 FindKernel = Callable[[str, Mapping[str, int | str]], KernelAtHand | None]
 
@@ -35,7 +35,7 @@ class Results:
 
     folder: Path
     now: datetime
-    winners: tuple[Winner, ...]
+    winners: tuple[FiledWinner, ...]
     runs: tuple[SweepRun, ...]
     bench: tuple[BenchRow, ...]
     profiles: tuple[SavedProfile, ...]

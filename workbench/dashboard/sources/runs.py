@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moe_kernels.device_slug import device_slug
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
-from workbench.errors import InputError
-from workbench.report.plots.sweep.run import RecordedRun, read_about, run_of
-from workbench.sweep.journal import read_finals, read_trials
-from workbench.sweep.rows import Final, Trial
-from workbench.yaml_source import brief
+from workbench.trials.journal import read_finals, read_trials
+from workbench.trials.recorded_run import RecordedRun, read_about, run_of
+from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from workbench._complaints import suggestion
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import suggestion
 from workbench.integrations.engines.engine import (
     AXES,
     CONFIG_KEYS,

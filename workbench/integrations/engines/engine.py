@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.devices.device import Device
-from workbench.errors import InputError
-from workbench.yaml_source import brief
 
 Config = dict[str, int]
 Problem = Mapping[str, int | str]

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from workbench.base.errors import InputError
 from workbench.devices.device import Device
-from workbench.errors import InputError
 from workbench.integrations.engines.engine import (
     CONFIG_KEYS,
     FOREIGN_GPU_KEYS,

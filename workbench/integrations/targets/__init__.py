@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import TunableKernel

@@ -15,7 +15,7 @@ from transformers.models.gemma4.modeling_gemma4 import (
 from moe_kernels.activation import Activation
 from moe_kernels.experts.checks import DTYPES
 from moe_kernels.routing.tunable import MAX_EXPERTS
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.integrations.transformers.forwards import is_reached
 from workbench.integrations.transformers.modules import KNOWN, OURS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 # The first release that the tests ran with.
 OLDEST = (5, 23)

@@ -6,10 +6,11 @@ from workbench.models.gemma4.assistant import Gemma4Assistant
 from workbench.models.gemma4.assistant_config import Gemma4AssistantConfig
 from workbench.models.gemma4.checkpoint import CheckpointReport, load_assistant, load_checkpoint
 from workbench.models.gemma4.checkpoint_error import CheckpointError
-from workbench.models.gemma4.config import Gemma4Config, RopeParameters
+from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.experts import Gemma4Experts
-from workbench.models.gemma4.generate import Generation, GenerationStats
+from workbench.models.gemma4.generation import Generation, GenerationStats
 from workbench.models.gemma4.layer import Gemma4DecoderLayer
+from workbench.models.gemma4.layer_types import RopeParameters
 from workbench.models.gemma4.memory import MemoryFootprint, memory_footprint
 from workbench.models.gemma4.model import Gemma4ForCausalLM
 from workbench.models.gemma4.moe import Gemma4MoE

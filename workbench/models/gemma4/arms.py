@@ -13,10 +13,10 @@ from moe_kernels.experts.backend import Backend
 from moe_kernels.registry import TUNABLES
 from moe_kernels.routing import fused_routing, split_routing
 from moe_kernels.tunable import Config
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import brief, suggestion
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.router import Gemma4Router, Route
-from workbench.yaml_source import brief, suggestion
 
 __all__ = ["ARMS", "AS_IS", "UNTUNED", "Arm", "Variant", "find_arm", "running"]
 

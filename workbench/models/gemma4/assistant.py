@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from workbench.models.gemma4.assistant_config import Gemma4AssistantConfig
 from workbench.models.gemma4.attention import AttentionInputs
 from workbench.models.gemma4.checks import check_shape
-from workbench.models.gemma4.config import LayerType
 from workbench.models.gemma4.kv_cache import LayerCache
+from workbench.models.gemma4.layer_types import LayerType
 from workbench.models.gemma4.passes import draft_pass
 from workbench.models.gemma4.rope import rotation_tables
 from workbench.models.gemma4.text_model import Gemma4TextModel

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.direct import DirectLinear, DirectModule
 from workbench.models.gemma4.kv_cache import LayerCache
+from workbench.models.gemma4.layer_types import LayerType
 from workbench.models.gemma4.norm import Gemma4RMSNorm, rms_norm
 from workbench.models.gemma4.rope import rotate
 

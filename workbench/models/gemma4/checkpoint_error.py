@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 
 
 class CheckpointError(InputError, ValueError):

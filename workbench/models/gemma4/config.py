@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from moe_kernels.activation import Activation
 from workbench.models.gemma4.checks import check_boolean, check_choice, check_integer, check_positive_number
+from workbench.models.gemma4.hf_config import read_fields
+from workbench.models.gemma4.layer_types import LayerType, RopeParameters, check_layer_types
+from workbench.models.gemma4.presets import PRESETS
 
-LayerType = Literal["sliding_attention", "full_attention"]
-LAYER_TYPES: tuple[LayerType, ...] = get_args(LayerType)
-ROPE_TYPES = ("default", "proportional")
 Preset = Literal["26b-a4b", "tiny"]
 
 _POSITIVE = (
@@ -37,30 +37,6 @@ _FLAGS = (
     "router_logits_fp32",
     "enable_moe_block",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RopeParameters:
-    """Rotary position embedding of one kind of layer.
-
-    Attributes:
-        rope_type: `default` rotates the whole head; `proportional` spaces the frequencies over the whole
-            head, but rotates a part of it.
-        rope_theta: base of the frequencies.
-        partial_rotary_factor: the part of the head that `proportional` rotates, above 0 and up to 1.
-        factor: what `proportional` divides the frequencies by.
-    """
-
-    rope_type: Literal["default", "proportional"]
-    rope_theta: float
-    partial_rotary_factor: float = 1.0
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_choice("rope_type", self.rope_type, ROPE_TYPES)
-        check_positive_number("rope_theta", self.rope_theta)
-        check_positive_number("partial_rotary_factor", self.partial_rotary_factor, at_most=1)
-        check_positive_number("factor", self.factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +128,6 @@ class Gemma4Config:
         Raises:
             ValueError: lists the presets.
         """
-        from workbench.models.gemma4.presets import PRESETS
-
         check_choice("preset", name, tuple(PRESETS))
         return cls(**PRESETS[name])
 
@@ -172,8 +146,6 @@ class Gemma4Config:
         Raises:
             ValueError: names the field that is missing, of the wrong type or impossible, and what is allowed.
         """
-        from workbench.models.gemma4.hf_config import read_fields
-
         return cls(**read_fields(config), router_logits_fp32=router_logits_fp32)
 
     def heads_of(self, layer_type: LayerType) -> tuple[int, int]:
@@ -254,16 +226,3 @@ class Gemma4Config:
         for name in ("head_dim", "global_head_dim"):
             if getattr(self, name) % 2:
                 raise ValueError(f"{name}: must be even for rotary embeddings, got {getattr(self, name)}")
-
-
-def check_layer_types(layer_types: Any, num_hidden_layers: int, *, ends_full: bool = True) -> None:
-    """Raises ValueError unless these are the attention types of that many layers, the last one full."""
-    if not isinstance(layer_types, (list, tuple)) or len(layer_types) != num_hidden_layers:
-        allowed = f"a list of num_hidden_layers ({num_hidden_layers}) items"
-        raise ValueError(f"layer_types: must be {allowed}, got {layer_types!r}")
-    for layer, layer_type in enumerate(layer_types):
-        check_choice(f"layer_types[{layer}]", layer_type, LAYER_TYPES)
-    if ends_full and layer_types[-1] != "full_attention":
-        raise ValueError(
-            f"layer_types[{num_hidden_layers - 1}]: must be full_attention, got {layer_types[-1]}"
-        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from moe_kernels.activation import Activation
 from workbench.models.gemma4.checks import check_boolean, check_choice, check_integer, check_mapping
-from workbench.models.gemma4.config import LAYER_TYPES, RopeParameters, check_layer_types
+from workbench.models.gemma4.layer_types import LAYER_TYPES, RopeParameters, check_layer_types
 
 Fields = Mapping[str, Any]
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from workbench.models.gemma4.attention import AttentionInputs, Gemma4Attention, Gemma4QueryAttention
-from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.direct import DirectModule
 from workbench.models.gemma4.kv_cache import LayerCache
+from workbench.models.gemma4.layer_types import LayerType
 from workbench.models.gemma4.mlp import Gemma4MLP
 from workbench.models.gemma4.moe import Gemma4MoE
 from workbench.models.gemma4.norm import Gemma4RMSNorm

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from workbench.models.gemma4.assistant import Gemma4Assistant
 from workbench.models.gemma4.checks import check_ids, check_integer, check_lengths, check_shape
 from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.generate import generate
+from workbench.models.gemma4.generation import Generation, Request
 from workbench.models.gemma4.kv_cache import StaticKVCache, layer_specs
 from workbench.models.gemma4.passes import Rotations, chunk_pass, step_pass, whole_pass
 from workbench.models.gemma4.rope import rotation_tables
 from workbench.models.gemma4.router import Routing
 from workbench.models.gemma4.text_model import Gemma4TextModel
-
-if TYPE_CHECKING:
-    from workbench.models.gemma4.assistant import Gemma4Assistant
-    from workbench.models.gemma4.generate import Generation
+from workbench.models.gemma4.weights import draw_weights
 
 # Bounds what a prefill holds at a time: tokens of all sequences in one pass, and columns of it.
 PREFILL_TOKENS = 2048
@@ -84,8 +83,6 @@ class Gemma4ForCausalLM(nn.Module):
             seed: the same one gives the same weights on the same kind of device.
             routing: as in `Gemma4Router`.
         """
-        from workbench.models.gemma4.weights import draw_weights
-
         return draw_weights(cls(config, routing=routing, device="meta", dtype=dtype), device, seed)
 
     def tie_weights(self) -> None:
@@ -268,8 +265,6 @@ class Gemma4ForCausalLM(nn.Module):
         Raises:
             ValueError: names the argument that is wrong and what is allowed.
         """
-        from workbench.models.gemma4.generate import Request, generate
-
         ids, lengths = self._check_prompt(ids, lengths)
         request = Request(
             ids=ids,

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from workbench.models.gemma4.attention import AttentionInputs
-from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.kv_cache import LayerCache, StaticKVCache
+from workbench.models.gemma4.layer_types import LayerType
 
 Pass = Mapping[LayerType, AttentionInputs]
 Rotations = Mapping[LayerType, Tensor]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from moe_kernels.activation import Activation
-from workbench.models.gemma4.config import LayerType, RopeParameters
+from workbench.models.gemma4.layer_types import LayerType, RopeParameters
 
 _ATTENTION_PATTERN: tuple[LayerType, ...] = ("sliding_attention",) * 5 + ("full_attention",)
 _COMMON: Mapping[str, Any] = {

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from workbench.models.gemma4.config import Gemma4Config, LayerType, RopeParameters
+from workbench.models.gemma4.config import Gemma4Config
+from workbench.models.gemma4.layer_types import LayerType, RopeParameters
 
 
 def inverse_frequencies(

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from workbench.models.gemma4.generate import Generation, Request, Select, finish, lengths_to_end
+from workbench.models.gemma4.assistant import Gemma4Assistant
+from workbench.models.gemma4.generation import (
+    DecodingModel,
+    Generation,
+    Request,
+    Select,
+    finish,
+    lengths_to_end,
+)
 from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.kv_cache import StaticKVCache
 from workbench.models.gemma4.passes import Rotations, draft_pass, positions_held
 from workbench.models.gemma4.rope import rotation_tables
-
-if TYPE_CHECKING:
-    from workbench.models.gemma4.assistant import Gemma4Assistant
-    from workbench.models.gemma4.model import Gemma4ForCausalLM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Drafter:
         draft_tokens: K.
     """
 
-    target: Gemma4ForCausalLM
+    target: DecodingModel
     assistant: Gemma4Assistant
     cache: StaticKVCache
     rotations: Rotations
@@ -69,7 +72,7 @@ class Drafter:
 
 
 @dataclass(slots=True)
-class Progress:
+class DraftProgress:
     """Where each of B sequences stands; its last token is chosen but not in the cache.
 
     Attributes:
@@ -95,7 +98,7 @@ class Progress:
     turns: Tensor
 
     @classmethod
-    def begin(cls, request: Request, token: Tensor, state: Tensor) -> Progress:
+    def begin(cls, request: Request, token: Tensor, state: Tensor) -> DraftProgress:
         """After the prefill, which gives the first token."""
         batch = token.shape[0]
         room = request.max_new_tokens + request.draft_tokens + 1
@@ -132,9 +135,7 @@ class Progress:
         return gained
 
 
-def generate_speculatively(
-    model: Gemma4ForCausalLM, assistant: Gemma4Assistant, request: Request
-) -> Generation:
+def generate_speculatively(model: DecodingModel, assistant: Gemma4Assistant, request: Request) -> Generation:
     """Runs a request with an assistant.
 
     Raises:
@@ -145,7 +146,7 @@ def generate_speculatively(
     cache = model.new_cache(batch, width + request.max_new_tokens, draft_tokens=request.draft_tokens)
     select = request.select()
     state = model.start(request.ids, request.lengths, cache)[:, None]
-    progress = Progress.begin(request, select(model.logits(state)), state)
+    progress = DraftProgress.begin(request, select(model.logits(state)), state)
     draft = make_drafter(model, assistant, cache, request, (progress.token, progress.state))
     check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
         partial(model.step, cache=cache),
@@ -170,7 +171,7 @@ def generate_speculatively(
 
 
 def make_drafter(
-    model: Gemma4ForCausalLM,
+    model: DecodingModel,
     assistant: Gemma4Assistant,
     cache: StaticKVCache,
     request: Request,
@@ -190,7 +191,7 @@ def make_drafter(
 
 
 def check_draft(
-    progress: Progress,
+    progress: DraftProgress,
     drafted: Tensor,
     check: Callable[[Tensor], tuple[Tensor, Tensor]],
     select: Select,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_kernels.tunable import Config, Parameter, Value
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.search.gaussian.coordinates import Floats, Matrix
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 # Length scale of an effect, its parameter's levels spread over [0, 1]; and the least variance of a feature kept.
 LENGTH_SCALE, LEAST_VARIANCE = 0.7, 1e-3

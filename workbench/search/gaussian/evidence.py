@@ -12,7 +12,7 @@ from workbench.search.gaussian.effects import MainEffects
 from workbench.search.gaussian.lesson import Lesson
 from workbench.search.gaussian.neighbours import Neighbours
 from workbench.search.gaussian.resources import Resources
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 # So many configs that the model, and each lesson, put first are always looked at.
 FAVOURITES = 500

@@ -12,7 +12,7 @@ from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
 from workbench.search.gaussian.posterior import Posterior
 from workbench.search.gaussian.target import compress
 from workbench.search.strategy import SeedRow
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 # Below this many timed configs only the winner is carried over. Above the second, the best and a sample are kept.
 LEAST_TIMED = 8

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.sweep.config_table import ConfigTable
+from workbench.trials.config_table import ConfigTable
 
 POOL = 1000
 

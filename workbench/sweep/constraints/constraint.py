@@ -6,9 +6,9 @@ import ast
 import warnings
 from collections.abc import Collection
 
-from workbench.errors import InputError
+from workbench.base.errors import InputError
+from workbench.base.text import brief, suggestion
 from workbench.sweep.constraints.scalar import ALLOWED, ConstraintError, Variables, build
-from workbench.yaml_source import brief, suggestion
 
 MAX_LENGTH = 1000
 

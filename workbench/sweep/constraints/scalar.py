@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from workbench.yaml_source import brief
+from workbench.base.text import brief
 
 Operand = Any
 Variables = Mapping[str, Operand]

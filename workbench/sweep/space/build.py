@@ -10,15 +10,15 @@ from itertools import product
 from typing import Any
 
 from moe_kernels.tunable import Config, Problem, TunableKernel
-from workbench.errors import InputError
-from workbench.sweep.config_table import ConfigTable
+from workbench.base.errors import InputError
+from workbench.base.text import brief
 from workbench.sweep.constraints import Constraint
-from workbench.sweep.rows import Candidate
 from workbench.sweep.space.enumeration import Enumeration
 from workbench.sweep.space.join import Keys, Tally, TooManyError
 from workbench.sweep.space.predicates import MAX_SETTLED, DoubtError
 from workbench.sweep.spec import LoadedSpec
-from workbench.yaml_source import brief
+from workbench.trials.config_table import ConfigTable
+from workbench.trials.trial import Candidate
 
 MAX_PROBLEMS = 100_000
 MAX_CONFIGS = 50_000_000

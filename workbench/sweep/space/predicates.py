@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_kernels.tunable import Value
-from workbench.errors import InputError
+from workbench.base.errors import InputError
 from workbench.sweep.constraints import Constraint
 from workbench.sweep.constraints.column import Column, column_of, constant
 from workbench.sweep.constraints.columns import evaluator

@@ -9,8 +9,9 @@ from typing import Self
 import torch
 
 from workbench.models.gemma4.checks import check_choice, check_integer
-from workbench.models.gemma4.config import Gemma4Config, LayerType
+from workbench.models.gemma4.config import Gemma4Config
 from workbench.models.gemma4.kv_cache.merge import MERGED_BY_THE_ONE_SET, SpecMismatchError, merge_specs
+from workbench.models.gemma4.layer_types import LayerType
 
 # What `cache_dtype_str` may say, in vLLM's words; `auto` keeps the dtype of the model.
 CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2", "fp8_ds_mla")

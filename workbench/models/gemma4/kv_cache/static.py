@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from workbench.models.gemma4.checks import check_integer
-from workbench.models.gemma4.config import LayerType
 from workbench.models.gemma4.kv_cache.specs import FullAttentionSpec, KVCacheSpec, SlidingWindowSpec
+from workbench.models.gemma4.layer_types import LayerType
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The facts of each picture, collected before anything draws them."""

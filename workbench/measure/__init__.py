@@ -1,0 +1,1 @@
+"""The race of configs against the default: rounds, clocks, timers."""

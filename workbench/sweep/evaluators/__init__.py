@@ -1,0 +1,1 @@
+"""What takes candidates to trials: modelled, ranked, timed or replayed."""

@@ -1,0 +1,1 @@
+"""The stages of a candidate before it is timed: compile, screen, verify."""
