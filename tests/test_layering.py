@@ -132,9 +132,7 @@ def test_the_command_line_starts_without_the_slow_imports():
     assert python(code, ROOT, MOE_KERNELS.parent).split() == []
 
 
-@pytest.mark.parametrize(
-    "module", ["bench.importers", "report.bench", "plots.sweep", "plots.bench"]
-)
+@pytest.mark.parametrize("module", ["bench.importers", "report.bench", "plots.sweep", "plots.bench"])
 def test_pictures_and_imports_need_neither_torch_nor_matplotlib_until_something_is_drawn(module):
     code = f"import sys, workbench.{module}; print(*sys.modules.keys() & {{'torch', 'triton', 'matplotlib'}})"
     assert python(code, ROOT, MOE_KERNELS.parent).split() == []

@@ -133,7 +133,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(read):
         ("a:\n  5: x", 2, "a", "key must be a string"),
         ("? [a]\n: b", 1, "", "key must be a string"),
         ("a: {x: 1}\nb:\n  <<: {y: 1}", 3, "b", "merge keys"),
-        ("%YAML 1.1\n---\na: yes", 2, "", "only YAML 1.2"),
+        ("%YAML 1.1\n---\na: yes", 1, "", "only YAML 1.2"),
         ("&a {x: *a}", 1, None, "nested deeper"),
         ("[" * 5000, 1, None, "nested deeper"),
         ("a: [" + "x," * MAX_NODES + "]", 1, None, "more than 20000 values"),

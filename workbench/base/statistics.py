@@ -17,8 +17,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Estimate", "NoiseFloor", "bootstrap_median", "noise_floor", "paired_ratios"]
-
 Floats: TypeAlias = NDArray[np.float64]
 
 

@@ -9,8 +9,6 @@ from workbench.base.errors import IncomparableError
 from workbench.base.text import brief
 from workbench.bench.rows import BenchRow
 
-__all__ = ["LENGTHS_AGREE", "check_comparable", "check_metric", "differences"]
-
 # Drawn lengths, and prompts that are tokenized once more, differ by a little between runs of one load.
 LENGTHS_AGREE = 0.05
 

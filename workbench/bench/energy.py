@@ -9,8 +9,6 @@ from typing import Any
 from workbench.bench.engine import EnergyMeter, NoEnergy
 from workbench.measure.clocks import NvmlClocks, open_clocks
 
-__all__ = ["NvmlEnergy", "open_energy"]
-
 
 class NvmlEnergy:
     """Reads the counter of one GPU: millijoules since the driver was loaded (Volta and newer)."""

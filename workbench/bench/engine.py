@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Clock", "EnergyMeter", "Engine", "EngineFacts", "NoEnergy", "Session", "Step", "WallClock"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:

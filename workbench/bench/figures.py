@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Figure", "Spread", "of_mean", "of_quantile", "of_repeats", "reciprocal", "single"]
-
 Spread = Literal["bootstrap", "ranks", "normal", "none"]
 Unit = Literal["runs", "requests", "tokens"]
 

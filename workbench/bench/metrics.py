@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LATENCIES", "METRICS", "PERCENTILES", "Metric", "latency_metric"]
-
 Better = Literal["lower", "higher"]
 
 PERCENTILES: Mapping[str, float] = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}

@@ -14,8 +14,6 @@ from workbench.bench.rows import FOLDER, SCHEMA, BenchFile, BenchRow, read_bench
 from workbench.bench.runner import Told, run_workload
 from workbench.bench.workload import Workload
 
-__all__ = ["origin_of", "record_workload", "rows_path", "unfinished"]
-
 
 def origin_of(workload: Workload, engine: Engine, **more: Any) -> dict[str, Any]:
     """Where rows come from: the workload with every default filled in, what ran it, and whatever else says how."""

@@ -18,22 +18,6 @@ from workbench.base.files import write_whole
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 
-__all__ = [
-    "FOLDER",
-    "SCHEMA",
-    "UNKNOWN_DEVICE",
-    "AcceptanceWindow",
-    "BenchFile",
-    "BenchRow",
-    "ItlDefinition",
-    "RequestRate",
-    "Source",
-    "Status",
-    "bench_files",
-    "read_bench",
-    "write_bench",
-]
-
 SCHEMA: Literal["workbench.bench/1"] = "workbench.bench/1"
 FOLDER = "bench"
 UNKNOWN_DEVICE = "unknown"

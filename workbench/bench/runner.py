@@ -14,8 +14,6 @@ from workbench.bench.rows import BenchRow, Status
 from workbench.bench.timing import run_figures, time_run
 from workbench.bench.workload import Workload
 
-__all__ = ["Told", "run_workload"]
-
 Told = Callable[[str], None]
 
 _STATUS: Mapping[str, Status] = {"OutOfMemoryError": "oom", "MemoryError": "oom", "TimeoutError": "timeout"}

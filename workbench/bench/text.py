@@ -11,16 +11,6 @@ from workbench.base.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "INSTALL",
-    "ByteTokenizer",
-    "FileTokenizer",
-    "Tokenizer",
-    "open_tokenizer",
-    "random_windows",
-    "text_windows",
-]
-
 INSTALL = "pip install 'moe-workbench[quality]'"
 MAX_BYTES = 1 << 26
 

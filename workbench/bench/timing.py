@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["RunTiming", "StalledError", "run_figures", "time_run"]
-
 
 class StalledError(RuntimeError):
     """A decode step yielded no token although some sequence is not done."""

@@ -14,8 +14,6 @@ from workbench.base.text import KeyPath, brief, suggestion
 from workbench.base.validation import validate
 from workbench.base.yaml import YamlSource, read_yaml
 
-__all__ = ["ARMS", "LoadedWorkload", "Workload", "load_workload"]
-
 # What may stand for the routing and the experts of our decode model, the baseline first.
 ARMS: tuple[str, ...] = ("split", "fused", "tuned")
 # Positions that Gemma 4 26B-A4B was trained for (`max_position_embeddings` of its config).

@@ -13,8 +13,6 @@ from workbench.bench.rows import BenchRow, read_bench
 from workbench.compare.entry import LIMIT, Entry, Fact, Metric, differing
 from workbench.compare.reading import Reading, exact, of_interval, of_samples
 
-__all__ = ["METRICS", "pooled", "read"]
-
 _COUNTED = ("tpot_p50_ms", "tpot_mean_ms", "output_tokens_per_s", "acceptance_length", "ttft_p50_ms")
 _SHOWN = ("tpot_p99_ms", "peak_memory_bytes", "energy_j_per_token")
 # What depends on few requests, or on who was served first.

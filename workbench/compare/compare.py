@@ -16,8 +16,6 @@ from workbench.compare.ratios import RUN_TO_RUN, collect
 from workbench.compare.read import read_sides
 from workbench.compare.rules import Rules, make_rules
 
-__all__ = ["compare"]
-
 _ORDER = ("regression", "improvement", "unresolved", "no interval", "same", "not timed")
 
 

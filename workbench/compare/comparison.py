@@ -7,8 +7,6 @@ from typing import Literal, TypeAlias
 
 from workbench.compare.entry import Better
 
-__all__ = ["SCHEMA", "Comparison", "Judged", "Verdict"]
-
 SCHEMA = "workbench.compare/1"
 
 # `same`: the whole interval lies within the limit. `unresolved`: it does not, and nothing is proven either.

@@ -10,8 +10,6 @@ from workbench.base.text import brief
 from workbench.bench.comparable import LENGTHS_AGREE
 from workbench.compare.reading import Reading
 
-__all__ = ["LIMIT", "Better", "Entry", "Fact", "Metric", "Side", "differing"]
-
 Fact: TypeAlias = str | float | None
 # Half of the smallest regression that is to be found, 3 %: smaller ones pass, larger ones have room for noise.
 LIMIT = 0.015

@@ -15,8 +15,6 @@ from workbench.compare.comparison import Judged, Verdict
 from workbench.compare.entry import Metric
 from workbench.compare.ratios import LEAST_FOR_MEAN, Family, Ratio
 
-__all__ = ["CONFIDENCE", "judge"]
-
 CONFIDENCE = 0.95
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from workbench.compare.entry import Entry, Metric
 
-__all__ = ["KINDS", "SUMMARY", "TRACE", "Kind"]
-
 SUMMARY = "workbench.trace-summary/1"
 # What a profiler itself writes names no schema of ours.
 TRACE = "a torch.profiler trace"

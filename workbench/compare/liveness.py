@@ -11,8 +11,6 @@ from workbench.base.text import brief
 from workbench.compare.match import Pair
 from workbench.timeline.patterns import shortened
 
-__all__ = ["Claims", "make_claims"]
-
 
 @dataclass(frozen=True, slots=True)
 class Claims:

@@ -10,8 +10,6 @@ from workbench.base.text import brief
 from workbench.compare.entry import Entry, differing
 from workbench.compare.kinds import Kind
 
-__all__ = ["Match", "Pair", "label_of", "match"]
-
 # Times that were not measured are never compared with those that were.
 _NEVER_ALLOWED = frozenset({"evidence"})
 _OF_KEY = ("device",)

@@ -11,8 +11,6 @@ from workbench.compare.reading import Reading
 from workbench.compare.traces import METRICS as TRACE_METRICS
 from workbench.compare.traces import SpreadRecord, SummaryRecord, decode, entry_of, of_spread
 
-__all__ = ["METRICS", "read"]
-
 METRICS = (
     Metric(name="step_us", counts=True),
     # Steps under the profiler are slower, above all eager ones.

@@ -17,8 +17,6 @@ from workbench.compare.match import Pair
 from workbench.compare.reading import Reading
 from workbench.compare.steady import moderated
 
-__all__ = ["LEAST_FOR_MEAN", "RUN_TO_RUN", "Family", "Ratio", "collect"]
-
 # Standard deviation, as a fraction, between whole runs of the same thing; huggingface/transformers#48751 saw 0.3 %
 # between interleaved decode runs.
 RUN_TO_RUN = 0.003

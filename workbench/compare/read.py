@@ -15,8 +15,6 @@ from workbench.compare.entry import Entry, Side
 from workbench.compare.kinds import KINDS, SUMMARY, TRACE
 from workbench.compare.traces import SummaryRecord, entry_of
 
-__all__ = ["read_sides"]
-
 # Journals of sweeps: what a winner was chosen from, not a result.
 _SKIPPED = "runs"
 GZIP = b"\x1f\x8b"

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Reading", "exact", "of_interval", "of_samples", "with_error"]
-
 Z_95 = 1.959963984540054
 # From here on the spread is estimated robustly: of fewer samples a median deviation is too noisy itself.
 ROBUST_FROM = 12

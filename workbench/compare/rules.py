@@ -10,8 +10,6 @@ from workbench.base.errors import InputError
 from workbench.base.text import brief, suggestion
 from workbench.compare.entry import Metric
 
-__all__ = ["MISSING", "Rules", "make_rules"]
-
 # What `--fail-on` takes besides metrics: rows that B lacks.
 MISSING = "missing"
 _RULE = re.compile(r"\s*([A-Za-z0-9_]{1,64})\s*(?:>\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%)?\s*", re.ASCII)

@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-__all__ = ["LEAST_ROWS", "moderated"]
-
 LEAST_ROWS = 4
 # More is as good as knowing it.
 MOST_WEIGHT = 1000.0

@@ -14,17 +14,6 @@ from workbench.compare.entry import Entry, Metric
 from workbench.compare.reading import Reading, of_samples
 from workbench.timeline.kernel_classes import KernelClass
 
-__all__ = [
-    "METRICS",
-    "ClassRecord",
-    "SpreadRecord",
-    "SummaryRecord",
-    "decode",
-    "entry_of",
-    "of_spread",
-    "read",
-]
-
 METRICS = (
     Metric(name="step_us", counts=True),
     Metric(name="busy_us", counts=True),

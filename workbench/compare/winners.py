@@ -10,8 +10,6 @@ from workbench.compare.entry import Entry, Fact, Metric
 from workbench.compare.reading import Reading, of_interval, with_error
 from workbench.trials.winners import read_results_file
 
-__all__ = ["METRICS", "read"]
-
 METRICS = (
     Metric(name="time_us", counts=True, control="default_us"),
     # The default is timed in the same rounds: what drifts from run to run cancels.

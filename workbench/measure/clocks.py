@@ -11,16 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-__all__ = [
-    "HARMFUL",
-    "ClockReader",
-    "ClockReading",
-    "NullClocks",
-    "NvmlClocks",
-    "decode_reasons",
-    "open_clocks",
-]
-
 # nvml.h, nvmlClocksEventReasons (called nvmlClocksThrottleReasons in older releases). The words are ours.
 REASONS: Mapping[int, str] = {
     0x1: "gpu_idle",

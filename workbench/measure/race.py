@@ -21,16 +21,6 @@ from workbench.base.statistics import Estimate, NoiseFloor, bootstrap_median, no
 from workbench.measure.clocks import ClockReader, NullClocks
 from workbench.measure.rounds import ClockSummary, Rounds, Sample, Timer
 
-__all__ = [
-    "DEFAULT",
-    "DEFAULT_AGAIN",
-    "BatchResult",
-    "ClockSummary",
-    "MeasureSettings",
-    "Measurement",
-    "Sample",
-]
-__all__ += ["Stopped", "TimedConfig", "Timer", "measure_batch"]
 
 DEFAULT = "default"
 DEFAULT_AGAIN = "default again"

@@ -16,8 +16,6 @@ import numpy as np
 
 from workbench.measure.clocks import ClockReader, ClockReading
 
-__all__ = ["LOW_CLOCK", "ClockSummary", "Round", "Rounds", "Sample", "Timer"]
-
 LOW_CLOCK = "low_sm_clock"
 
 

@@ -24,8 +24,6 @@ import triton
 from moe_kernels.tunable import Config, KernelLaunch, Problem, Tensors, TunableKernel
 from workbench.measure.inputs import draw_inputs
 
-__all__ = ["GpuTimers", "GraphTimer", "RotatingInputs", "capture_call", "launches_per_replay", "rotate"]
-
 REPLAY_US = 1000.0
 FEWEST_LAUNCHES = 20
 MOST_LAUNCHES = 1000

@@ -17,8 +17,6 @@ from workbench.plots.style import THEMES, Theme
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "Plot", "draw", "save_plots"]
-
 FORMATS = ("png", "svg")
 DPI = 160
 # What would make a file differ between runs or between versions of matplotlib.

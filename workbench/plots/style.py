@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "DARK",
-    "LIGHT",
-    "MARKERS",
-    "THEMES",
-    "Heading",
-    "Theme",
-    "arm_colours",
-    "frame",
-    "log2_ticks",
-    "mark_rows",
-]
-
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 # Arms that keep their place in the palette whatever they are compared with.
 _PLACES = {"fused": 0, "tuned": 1}

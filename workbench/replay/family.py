@@ -156,6 +156,3 @@ def _complete(landscape: Landscape, default: Config) -> Config:
     if landscape.table.find(config) is None:
         raise InputError(f"is not in the recording {landscape.path}")
     return config
-
-
-__all__ = ["DEVICE", "Family", "problem_key", "read_family", "read_landscapes"]

@@ -138,6 +138,3 @@ def _problem(size: Any, path: Path) -> Iterator[tuple[str, int]]:
         raise InputError(what, file=path, key="problem_size")
     names = [f"size_{axis}" for axis in _AXES] if len(sizes) > 1 else ["size"]
     yield from zip(names, sizes, strict=False)
-
-
-__all__ = ["landscape_of", "looks_like"]

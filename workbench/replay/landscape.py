@@ -71,6 +71,3 @@ class Landscape:
     def first_valid(self) -> int:
         """The first row that has a time."""
         return int(np.flatnonzero(np.isfinite(self.times_us))[0])
-
-
-__all__ = ["Failure", "Landscape"]

@@ -12,8 +12,6 @@ from workbench.bench.figures import Figure
 from workbench.bench.rows import BenchRow
 from workbench.report.table import Column, Table
 
-__all__ = ["bench_records", "bench_table"]
-
 _FIGURES = {
     "ttft_p50_ms": "TTFT p50 ms",
     "tpot_p50_ms": "TPOT p50 ms",

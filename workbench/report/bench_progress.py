@@ -5,8 +5,6 @@ from __future__ import annotations
 from workbench.bench.rows import BenchRow
 from workbench.report.progress import display
 
-__all__ = ["BenchProgress"]
-
 
 class BenchProgress:
     """Tells on standard error how a benchmark goes; a context manager.

@@ -10,8 +10,6 @@ from workbench.base.text import brief
 from workbench.compare.comparison import SCHEMA, Comparison, Judged
 from workbench.report.table import Column, Table
 
-__all__ = ["change_text", "compare_record", "compare_tables", "finding", "sentence"]
-
 _WORDS = {
     "regression": "REGRESSION",
     "improvement": "better",

@@ -38,6 +38,3 @@ EVIDENCE: Mapping[Evidence, EvidenceWords] = {
 def mark_of(evidence: Evidence) -> str:
     """What stands before a figure of this evidence."""
     return EVIDENCE[evidence].mark
-
-
-__all__ = ["EVIDENCE", "EvidenceWords", "mark_of"]

@@ -14,8 +14,6 @@ from workbench.base.text import brief
 from workbench.compare.comparison import Comparison, Judged
 from workbench.report.compare import change_text, finding, sentence
 
-__all__ = ["annotation_lines", "benchmarks", "without_commands"]
-
 _MOST = 10
 _DATA: Mapping[str, str] = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY: Mapping[str, str] = {**_DATA, ":": "%3A", ",": "%2C"}

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from workbench.bench.gemma4.compare import ArmQuality
     from workbench.bench.harness.scores import SuiteScore
 
-__all__ = ["QualityReport", "quality_record", "quality_tables"]
-
 _KL = (
     "KL: divergence of next-token distributions from the baseline's, nats. "
     "Other experts: share of tokens and layers that are routed otherwise, ties aside."

@@ -250,6 +250,3 @@ def _versions(driver: str | None, torch: str) -> dict[str, str]:
         "triton": version("triton"),
         "driver": driver or "none",
     }
-
-
-__all__ = ["AUTO", "SweepPlan", "make_plans"]

@@ -16,16 +16,6 @@ from workbench.trials.trial import Evidence, Status, Trial
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config, Problem
 
-__all__ = [
-    "ProblemTrials",
-    "RecordedRun",
-    "find_run",
-    "read_about",
-    "read_run",
-    "run_of",
-    "select_problems",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ProblemTrials:

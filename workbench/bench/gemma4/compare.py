@@ -20,8 +20,6 @@ from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
 from workbench.models.gemma4.arms import AS_IS, Variant, find_arm, running
 from workbench.models.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
 
-__all__ = ["MARGIN", "ArmQuality", "compare_arms", "other_configs"]
-
 MARGIN = 2.0
 # Both ways through the experts, and other orders of summation than their defaults have.
 _ON_GPU = (

@@ -18,8 +18,6 @@ from workbench.models.gemma4 import Gemma4Assistant
 from workbench.models.gemma4.arms import find_arm
 from workbench.models.gemma4.kv_cache import StaticKVCache
 
-__all__ = ["ON_CPU", "Gemma4Engine"]
-
 ON_CPU = "On a CPU no kernel runs: fused and tuned take the same torch operations."
 _RANDOM_ASSISTANT = "The assistant's weights are random: its drafts are accepted by chance."
 

@@ -23,8 +23,6 @@ from workbench.models.gemma4.presets import PRESETS
 if TYPE_CHECKING:
     from workbench.models.gemma4.layer_types import LayerType
 
-__all__ = ["ModelSource", "NamedModel", "find_torch_device", "open_assistant", "open_model", "slug_of"]
-
 _ASSISTANT_LAYERS = 4
 
 

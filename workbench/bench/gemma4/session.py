@@ -17,8 +17,6 @@ from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.kv_cache import StaticKVCache
 from workbench.models.gemma4.speculative import DraftProgress, check_draft, make_drafter
 
-__all__ = ["DraftSession", "Load", "PlainSession"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:

@@ -10,8 +10,6 @@ from types import ModuleType
 from workbench.base.errors import InputError
 from workbench.bench.text import INSTALL
 
-__all__ = ["import_harness", "sandboxed_templates"]
-
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 

@@ -14,8 +14,6 @@ from typing import Any
 
 from workbench.base.errors import InputError
 
-__all__ = ["LETTERS", "mmlu_tasks"]
-
 LETTERS = ("A", "B", "C", "D")
 _SUBJECT = re.compile(r"[a-z0-9_]{1,80}")
 _COLUMNS = ("question", *LETTERS, "answer")

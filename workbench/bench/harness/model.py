@@ -16,8 +16,6 @@ from workbench.bench.text import Tokenizer
 from workbench.models.gemma4 import Gemma4ForCausalLM
 from workbench.models.gemma4.arms import find_arm, running
 
-__all__ = ["HarnessModel"]
-
 # Padded tokens of one pass: bounds its logits.
 PASS_TOKENS = 4096
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["SuiteScore", "score_suites"]
-
 # Standard errors of a difference beyond which it counts.
 ERRORS = 2.0
 

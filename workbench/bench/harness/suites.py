@@ -17,8 +17,6 @@ from workbench.bench.harness.tasks import check_folder
 from workbench.bench.text import Tokenizer
 from workbench.models.gemma4 import Gemma4ForCausalLM
 
-__all__ = ["Suites", "run_suites"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suites:

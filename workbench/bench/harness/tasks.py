@@ -8,8 +8,6 @@ from pathlib import Path
 
 from workbench.base.errors import InputError
 
-__all__ = ["check_folder"]
-
 _TAGGED = re.compile(r"(^|[\s:\[,-])!\w")
 
 

@@ -12,8 +12,6 @@ from workbench.bench.importers.latencies import check_units, latency_figures
 from workbench.bench.importers.records import Record
 from workbench.bench.rows import AcceptanceWindow, BenchRow, ItlDefinition, RequestRate, Source, Status
 
-__all__ = ["Run", "request_rate", "throughput_figures", "to_row"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -16,8 +16,6 @@ from workbench.bench.figures import Figure, of_mean, of_quantile, single
 from workbench.bench.importers.records import Record
 from workbench.bench.metrics import PERCENTILES, latency_metric
 
-__all__ = ["check_units", "latency_figures"]
-
 # A unit slip is a factor of 1000; a run whose numbers fit only roughly is none.
 SLIP = 100.0
 FASTEST_TPOT_MS = 0.05

@@ -17,8 +17,6 @@ from typing import Any
 from workbench.base.errors import InputError
 from workbench.base.text import brief, shown
 
-__all__ = ["MAX_BYTES", "Record", "read_records"]
-
 MAX_BYTES = 1 << 30
 # No time, count or rate of a benchmark is near this; sums and quotients of what is below it stay finite.
 MOST = 1e15

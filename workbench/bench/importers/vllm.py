@@ -14,8 +14,6 @@ from workbench.bench.importers.engine_run import Run, throughput_figures
 from workbench.bench.importers.records import MOST, Record
 from workbench.bench.rows import Status
 
-__all__ = ["LATENCY_NAMES", "read_run", "recognises"]
-
 MOST_GPUS = 1_000_000
 LATENCY_NAMES: Mapping[str, str] = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2el"}
 

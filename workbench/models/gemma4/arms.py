@@ -18,8 +18,6 @@ from workbench.base.text import brief, suggestion
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.router import Gemma4Router, Route
 
-__all__ = ["ARMS", "AS_IS", "UNTUNED", "Arm", "Variant", "find_arm", "running"]
-
 # Pinned, these give every kernel its default config.
 UNTUNED: Mapping[str, Config] = {name: {} for name in TUNABLES}
 

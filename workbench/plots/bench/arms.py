@@ -13,8 +13,6 @@ from workbench.bench.figures import Figure, of_repeats
 from workbench.bench.metrics import METRICS
 from workbench.bench.rows import BenchRow
 
-__all__ = ["DEFAULT_BASELINE", "Arm", "Comparison", "Failure", "Point", "compare_arms"]
-
 DEFAULT_BASELINE = "split"
 _WINDOWS = {"run": "over the run", "server_start": "since the server started"}
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CURVES", "CurveInfo", "Line", "collect_curves", "curves_plot", "draw_curves"]
-
 # The metric of each plot, and the one that stands behind it in a thinner line.
 CURVES = {
     "tpot": ("tpot_p50_ms", "tpot_p99_ms"),

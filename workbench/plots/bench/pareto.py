@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ParetoInfo", "ParetoPoint", "collect_pareto", "draw_pareto", "frontier", "pareto_plot"]
-
 X, Y = METRICS["tokens_per_s_per_user"], METRICS["tokens_per_s_per_gpu"]
 
 

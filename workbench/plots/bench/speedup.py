@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "PANELS",
-    "Panel",
-    "Ratio",
-    "Speedup",
-    "SpeedupInfo",
-    "collect_speedup",
-    "draw_speedup",
-    "speedup_plot",
-]
-
 PANELS = ("tpot_p50_ms", "output_tokens_per_s")
 Verdict = Literal["faster", "slower", "not told apart"]
 

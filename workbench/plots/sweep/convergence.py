@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ConvergenceInfo", "Curve", "collect_convergence", "convergence_plot", "draw_convergence"]
-
 MOST_PANELS = 30
 
 

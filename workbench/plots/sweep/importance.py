@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = [
-    "Importance",
-    "ImportanceInfo",
-    "collect_importance",
-    "draw_importance",
-    "importance_plot",
-    "importances",
-]
-
 FEWEST_TRIALS = 8
 # The total effect is told where this share of the trials has a partner that differs in the one parameter only.
 FEWEST_PAIRED = 0.25

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from moe_kernels.tunable import Value
     from workbench.trials.trial import Trial
 
-__all__ = ["Cell", "LandscapeInfo", "collect_landscape", "draw_landscape", "landscape_plot"]
-
 # Beyond this many cells a side, numbers in them are too small to read.
 MOST_NUMBERS = 14
 

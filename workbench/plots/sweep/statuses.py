@@ -17,8 +17,6 @@ from workbench.trials.trial import Status
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["StatusCount", "StatusInfo", "collect_statuses", "draw_statuses", "statuses_plot"]
-
 MOST_REASONS = 12
 _NUMBERS = re.compile(r"(?<![A-Za-z_])\d[\d,.]*")
 

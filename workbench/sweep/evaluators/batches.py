@@ -288,6 +288,3 @@ def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float] | Non
     if not intervals:
         return None
     return min(low for low, _ in intervals), max(high for _, high in intervals)
-
-
-__all__ = ["FINALISTS", "MARGIN", "Front", "TimedEvaluator", "Timing", "agreed", "under_all"]

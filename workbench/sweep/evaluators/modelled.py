@@ -321,14 +321,3 @@ def verify_interpreted(reference: str, problem: Problem, config: dict[str, Any],
     # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
     with np.errstate(all="ignore"):
         return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
-
-
-__all__ = [
-    "Builder",
-    "Evaluator",
-    "ModelledEvaluator",
-    "Subject",
-    "Workload",
-    "advance_all",
-    "failed_check",
-]
