@@ -21,7 +21,6 @@ from workbench.base.statistics import Estimate, NoiseFloor, bootstrap_median, no
 from workbench.measure.clocks import ClockReader, NullClocks
 from workbench.measure.rounds import ClockSummary, Rounds, Sample, Timer
 
-
 DEFAULT = "default"
 DEFAULT_AGAIN = "default again"
 
