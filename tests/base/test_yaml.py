@@ -105,6 +105,10 @@ def test_an_alias_is_the_value_of_its_anchor(read):
     assert read("a: &x [1, 2]\nb: *x").data == {"a": [1, 2], "b": [1, 2]}
 
 
+def test_json_can_be_indented_with_tabs(read):
+    assert read('{\n\t"a": [\n\t\t1,\t2\t],\n\t"b": 3}').data == {"a": [1, 2], "b": 3}
+
+
 def test_an_anchor_can_be_given_anew(read):
     assert read("a: &x 1\nb: &x 2\nc: *x").data == {"a": 1, "b": 2, "c": 2}
 

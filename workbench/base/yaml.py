@@ -102,6 +102,13 @@ class _Loader(yaml.SafeLoader):
             self.anchors.pop(event.anchor, None)
         return super().compose_node(parent, index)
 
+    def scan_to_next_token(self) -> None:
+        # JSON is YAML, and is often indented with tabs.
+        super().scan_to_next_token()
+        while self.flow_level and self.peek() == "\t":
+            self.forward()
+            super().scan_to_next_token()
+
 
 # The core schema of YAML 1.2 (section 10.3), with binary integers and underscores between digits besides.
 for _name, _pattern, _first in (
