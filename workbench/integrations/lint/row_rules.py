@@ -10,8 +10,8 @@ from moe_kernels.device_slug import device_slug
 from workbench.devices import catalogue
 from workbench.devices.device import Device
 from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE
-from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS
-from workbench.integrations.finding import Checked, Finding, Severity
+from workbench.integrations.engines.engine import FOREIGN_GPU_KEYS, TRITON_DEFAULTS
+from workbench.integrations.lint.findings import CheckedTable, Finding, Severity
 from workbench.ranking.legality import shared_bytes_of
 
 MAX_WARPS = 32
@@ -19,25 +19,23 @@ MAX_WARPS = 32
 ELEMENT_BYTES: Mapping[str, int] = {"": 2, "fp8_w8a8": 1, "int8_w8a8": 1}
 _TILES = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K")
 _REQUIRED = (*_TILES, "GROUP_SIZE_M")
-# What Triton takes where a row names neither; other than tiles, they need not be there.
-_OPTIONAL = {"num_warps": 4, "num_stages": 3}
 _INT4, _FP8 = "int4_w4a16", "fp8_w8a8"
 
 
-def _rows(table: Checked) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(table: CheckedTable) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, row in table.raw.content.items():
         if isinstance(row, dict):
             yield key, row
 
 
-def _no_config(table: Checked) -> Iterator[Finding]:
+def _no_config(table: CheckedTable) -> Iterator[Finding]:
     dropped = {key for engine in table.engines for key in engine.top_keys}
     for key, row in table.raw.content.items():
         if not isinstance(row, dict) and key not in dropped:
             yield table.finding("error", "row", "must be an object with a config", key)
 
 
-def _foreign_keys(table: Checked) -> Iterator[Finding]:
+def _foreign_keys(table: CheckedTable) -> Iterator[Finding]:
     """A row goes into the launch as it is, so every key that the kernel does not have breaks it."""
     nvidia = table.name.device.startswith("NVIDIA")
     for key, row in _rows(table):
@@ -51,19 +49,19 @@ def _foreign_keys(table: Checked) -> Iterator[Finding]:
                 yield table.finding(severity, "foreign-key", what, f"{key}.{name}")
 
 
-def _missing_keys(table: Checked) -> Iterator[Finding]:
+def _missing_keys(table: CheckedTable) -> Iterator[Finding]:
     for key, row in _rows(table):
         for name in _REQUIRED:
             completed = table.name.dtype == _INT4 and name in _TILES[1:]
             if name not in row and not completed:
                 yield table.finding("error", "missing-key", "is missing: the launch fails", f"{key}.{name}")
-        for name, value in _OPTIONAL.items():
+        for name, value in TRITON_DEFAULTS.items():
             if name not in row:
                 what = f"is missing: Triton takes {value}"
                 yield table.finding("note", "missing-key", what, f"{key}.{name}")
 
 
-def _values(table: Checked) -> Iterator[Finding]:
+def _values(table: CheckedTable) -> Iterator[Finding]:
     for key, row in _rows(table):
         for name in CONFIG_KEYS:
             if name in row and (reason := _why_wrong(name, row[name], _least_rows(table))):
@@ -71,7 +69,7 @@ def _values(table: Checked) -> Iterator[Finding]:
                 yield table.finding("error", "value", f"{reason}, got {got!r}", f"{key}.{name}")
 
 
-def _least_rows(table: Checked) -> int:
+def _least_rows(table: CheckedTable) -> int:
     """The smallest BLOCK_SIZE_M: of what a matrix instruction takes, and vLLM's CUDA kernel for four-bit weights."""
     if table.name.dtype == _INT4 and any(engine.name == "vllm" for engine in table.engines):
         return 1
@@ -94,7 +92,7 @@ def _why_wrong(name: str, value: Any, least_rows: int = 8) -> str | None:
     return None
 
 
-def _shared_memory(table: Checked) -> Iterator[Finding]:
+def _shared_memory(table: CheckedTable) -> Iterator[Finding]:
     """Tiles that ask a block for more shared memory than the GPU gives it: Triton raises OutOfResources."""
     device = _devices().get(device_slug(table.name.device))
     element_bytes = ELEMENT_BYTES.get(table.name.dtype)
@@ -102,7 +100,7 @@ def _shared_memory(table: Checked) -> Iterator[Finding]:
         return
     for key, row in _rows(table):
         if any(_why_wrong(name, row.get(name)) for name in _TILES) or _why_wrong(
-            "", row.get("num_stages", 3)
+            "", row.get("num_stages", TRITON_DEFAULTS["num_stages"])
         ):
             continue
         needed = shared_bytes_of(_clamped(table, row), device.compute_capability, element_bytes)
@@ -111,7 +109,7 @@ def _shared_memory(table: Checked) -> Iterator[Finding]:
             yield table.finding("error", "cannot-launch", f"{what} {device.shared_bytes_per_block:,}", key)
 
 
-def _clamped(table: Checked, row: Mapping[str, Any]) -> dict[str, int]:
+def _clamped(table: CheckedTable, row: Mapping[str, Any]) -> dict[str, int]:
     """The config with BLOCK_SIZE_K cut to the quantisation's blocks, as vLLM cuts it."""
     block_k = min((row["BLOCK_SIZE_K"], *(table.name.block_shape or ())))
     return {**row, "BLOCK_SIZE_K": block_k}
@@ -122,7 +120,7 @@ def _devices() -> Mapping[str, Device]:
     return {device.slug: device for device in catalogue()}
 
 
-ROW_RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
+ROW_RULES: tuple[Callable[[CheckedTable], Iterator[Finding]], ...] = (
     _no_config,
     _foreign_keys,
     _missing_keys,

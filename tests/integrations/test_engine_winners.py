@@ -6,11 +6,11 @@ import pytest
 
 from tests.integrations.results_for_experts import CONFIG, FUSED, UNFUSED, a_row, kept, write
 from workbench.base.errors import InputError
-from workbench.integrations.results import collect
+from workbench.integrations.engine_winners import collect_winners
 
 
 def rows_of(folder, evidence="measured"):
-    (winners,) = collect([folder], "NVIDIA_B200", evidence=evidence)
+    (winners,) = collect_winners([folder], "NVIDIA_B200", evidence=evidence)
     return winners.rows
 
 
@@ -28,7 +28,7 @@ def test_where_another_variant_won_the_row_keeps_the_best_of_the_engines(tmp_pat
 
 def test_a_row_that_keeps_none_is_named(tmp_path):
     write(tmp_path, {4: a_row(), 8: a_row(config=FUSED)})
-    (winners,) = collect([tmp_path], "NVIDIA_B200")
+    (winners,) = collect_winners([tmp_path], "NVIDIA_B200")
     assert (list(winners.rows), winners.without_variant) == ([4], (8,))
 
 
@@ -46,7 +46,7 @@ def test_of_several_folders_the_first_with_rows_decides(tmp_path):
     write(tmp_path / "b", {4: a_row(time_us=1.0)})
     write(tmp_path / "c", {2: a_row(time_us=2.0)})
     folders = [tmp_path / name for name in "abc"]
-    (winners,) = collect(folders, "NVIDIA_B200")
+    (winners,) = collect_winners(folders, "NVIDIA_B200")
     assert list(winners.rows) == [4]
 
 

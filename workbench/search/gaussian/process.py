@@ -1,4 +1,4 @@
-"""Hyper-parameters of the Gaussian process: their priors, and the fit to what was timed.
+"""The Gaussian process: the target that it models, the fit of its hyper-parameters, and its predictions.
 
 The covariance is `signal * matern52(r)`, r the distance with one length scale a group of coordinates, plus
 `weight * sum_j f_j(x) f_j(x')` over each group of features f_j (lines through them with unknown slopes), plus noise.
@@ -7,6 +7,7 @@ Formulas: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,36 @@ NOISE = ((-4.0, 1.5), (-12.0, 0.0))
 EFFECTS = ((0.0, 1.0), (-8.0, 4.0))
 WEIGHT = ((-1.0, 1.5), (-12.0, 3.0))
 
+# A time this many times the scale above the best is where compression sets in; the scale is a quartile of what was
+# seen, so it shrinks as the search closes in.
+SCALE_OF_QUARTILE = 1.2
+LEAST_QUARTILE = 0.02
+
 Groups = NDArray[np.intp]
+
+
+def compress(times: Sequence[float | None]) -> Floats:
+    """The target: ln(1 + t / scale) of each time's log ratio t to the best, with mean 0 and standard deviation 1.
+
+    It compresses slow configs and keeps the resolution near the best.
+
+    Args:
+        times: any unit; None for a config that failed, which counts as the slowest seen.
+
+    Returns:
+        [times], all zero where no time differs from another.
+    """
+    raw = np.asarray([np.nan if time is None else time for time in times], dtype=np.float64)
+    valid = np.isfinite(raw) & (raw > 0)
+    if not valid.any():
+        return np.zeros(len(raw))
+    ratios = np.log(np.where(valid, raw, 1.0) / raw[valid].min())
+    ratios[~valid] = ratios[valid].max()
+    scale = SCALE_OF_QUARTILE * max(float(np.quantile(ratios[valid], 0.25)), LEAST_QUARTILE)
+    target = np.log1p(ratios / scale)
+    spread = float(target.std())
+    centred: Floats = (target - target.mean()) / (spread if spread > 1e-9 else 1.0)
+    return centred
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +168,86 @@ def fit(observed: Observed, prior: Prior, start: Floats, iterations: int) -> Flo
     )
     theta: Floats = found.x
     return theta if np.isfinite(found.fun) and np.isfinite(theta).all() else start
+
+
+class Posterior:
+    """Mean and deviation at a fixed set of candidates, for fixed hyper-parameters.
+
+    Single precision at the candidates, double where matrices are factored. Adding an observation costs one row.
+
+    Args:
+        theta: hyper-parameters as `fit` gives them.
+        candidates: where to predict.
+    """
+
+    def __init__(self, theta: Floats, candidates: Inputs) -> None:
+        self._theta, num_groups = theta, candidates.num_groups
+        self._scale = np.exp(-theta[:num_groups])[candidates.x_groups].astype(np.float32)
+        self._weight = np.exp(0.5 * theta[num_groups + 2 :])[candidates.f_groups].astype(np.float32)
+        self._signal, self._noise = np.exp(theta[num_groups : num_groups + 2])
+        self._x, self._f = candidates.x * self._scale, candidates.f * self._weight
+        self._squares = np.einsum("ij,ij->i", self._x, self._x)
+        self._prior = (self._signal + np.einsum("ij,ij->i", self._f, self._f)).astype(np.float32)
+        self._factor: Floats = np.zeros((0, 0))
+        self._rows: Matrix = np.zeros((0, len(self._x)), dtype=np.float32)
+        self._explained = np.zeros(len(self._x), dtype=np.float32)
+
+    def condition(self, inputs: Inputs, observed: Observed) -> None:
+        """Conditions on several configs at once, instead of any before; `observed` is made of `inputs`."""
+        from scipy.linalg import solve_triangular
+
+        self._factor = np.asarray(np.linalg.cholesky(covariance(self._theta, observed)), dtype=np.float64)
+        across = self._across(inputs.x * self._scale, inputs.f * self._weight)
+        factor = self._factor.astype(np.float32)
+        rows = solve_triangular(factor, across, lower=True, check_finite=False, overwrite_b=True)
+        self._rows = np.empty((max(64, len(rows) * 5 // 4), len(self._x)), dtype=np.float32)
+        self._rows[: len(rows)] = rows
+        self._explained = np.einsum("ij,ij->j", rows, rows)
+
+    def extend(self, candidate: int) -> None:
+        """Conditions on one of the candidates, after those before."""
+        n = len(self._factor)
+        across = self._across(self._x[[candidate]], self._f[[candidate]])[0]
+        known = self._rows[:n, candidate]
+        left = float(self._prior[candidate]) + self._noise + JITTER - float(known @ known)
+        pivot = np.sqrt(max(left, JITTER))
+        self._factor = np.block([[self._factor, np.zeros((n, 1))], [known[None].astype(np.float64), pivot]])
+        if n == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[n] = (across - known @ self._rows[:n]) / np.float32(pivot)
+        self._explained = self._explained + self._rows[n] ** 2
+
+    def predict(self, target: Floats) -> tuple[Matrix, Matrix]:
+        """Mean and standard deviation (noise left out) at every candidate, both [candidates].
+
+        Args:
+            target: [n], one for each config conditioned on, in that order; it may have changed since. NaN where it is
+                not known yet: the mean given those before it is believed (Ginsbourger et al. 2010, kriging believer).
+        """
+        n = len(self._factor)
+        whitened = self._whiten(target)
+        mean: Matrix = whitened.astype(np.float32) @ self._rows[:n]
+        return mean, np.sqrt(np.maximum(self._prior - self._explained, np.float32(1e-10)))
+
+    def _whiten(self, target: Floats) -> Floats:
+        """The target times the inverse factor; a believed value is where that is 0."""
+        from scipy.linalg import solve_triangular
+
+        target = target.copy()
+        for place in np.flatnonzero(np.isnan(target)):
+            factor, before = self._factor[:place, :place], target[:place]
+            whitened = solve_triangular(factor, before, lower=True, check_finite=False) if place else before
+            target[place] = self._factor[place, :place] @ whitened
+        solved: Floats = solve_triangular(self._factor, target, lower=True, check_finite=False)
+        return solved
+
+    def _across(self, x: Matrix, f: Matrix) -> Matrix:
+        """[n, candidates], covariances of some configs with the candidates, inputs scaled already."""
+        r2 = np.einsum("ij,ij->i", x, x)[:, None] + self._squares[None] - 2 * (x @ self._x.T)
+        np.maximum(r2, 0, out=r2)
+        r = np.float32(ROOT5) * np.sqrt(r2)
+        result: Matrix = (1 + r + np.float32(5 / 3) * r2) * np.exp(-r) * np.float32(self._signal)
+        return result + f @ self._f.T if f.shape[1] else result
 
 
 def _matern(inverse_squares: Floats, squares: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from workbench.base.errors import InputError
 from workbench.integrations.engines import CONFIG_KEYS, MAX_VALUE, Engine, TableName
-from workbench.integrations.sources import RawTable
+from workbench.integrations.raw_tables import RawTable
 
 _ROW = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
@@ -23,8 +23,6 @@ class EngineTable:
     """One table of an engine.
 
     Attributes:
-        path: where it is.
-        name: what its name says.
         rows: a config a token count, in the file's order.
     """
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from workbench.integrations.engines import ENGINES, Engine, TableName
-from workbench.integrations.finding import Checked, Finding
-from workbench.integrations.lint_rows import ROW_RULES
-from workbench.integrations.lint_tables import TABLE_RULES
-from workbench.integrations.sources import RawTable
+from workbench.integrations.lint.findings import CheckedTable, Finding
+from workbench.integrations.lint.row_rules import ROW_RULES
+from workbench.integrations.lint.table_rules import TABLE_RULES
+from workbench.integrations.raw_tables import RawTable
 
 
 def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[Finding, ...]:
@@ -32,7 +32,7 @@ def lint_tables(tables: Sequence[RawTable], engine: str | None = None) -> tuple[
 
 def _check(
     raw: RawTable, by_path: dict[PurePosixPath, RawTable], engine: str | None
-) -> tuple[Checked | None, list[Finding]]:
+) -> tuple[CheckedTable | None, list[Finding]]:
     name = TableName.parse(raw.name)
     if name is None:
         return None, [Finding("error", "name", raw.path, "", "its name is none that an engine looks for")]
@@ -44,7 +44,7 @@ def _check(
         return None, [Finding("error", "json", raw.path, "", what)]
     engines = (ENGINES[engine],) if engine else _readers(raw.path)
     up = by_path.get(raw.path.with_name(raw.name.replace("_down.json", ".json"))) if name.down else None
-    return Checked(raw=raw, name=name, engines=engines, up=up), []
+    return CheckedTable(raw=raw, name=name, engines=engines, up=up), []
 
 
 def _readers(path: PurePosixPath) -> tuple[Engine, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.integrations.results_for_experts import CONFIG
 from workbench.base.errors import InputError
-from workbench.integrations.sources import MAX_BYTES, read_tables
+from workbench.integrations.raw_tables import MAX_BYTES, read_tables
 
 NAME = "E=128,N=704,device_name=NVIDIA_H200.json"
 OTHER = NAME.replace("704", "352")
@@ -99,7 +99,7 @@ def test_a_table_of_any_length_takes_no_more_memory_than_a_real_one(tmp_path):
     with path.open("wb") as file:
         file.truncate(2**40)
     (table,) = read_tables(path)
-    assert table.problem == f"is longer than {MAX_BYTES} bytes"
+    assert table.problem == f"is larger than {MAX_BYTES} bytes, the most that is read"
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read")

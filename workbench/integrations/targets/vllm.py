@@ -1,4 +1,4 @@
-"""vLLM's fused MoE kernel as a sweep target: `vllm/model_executor/layers/fused_moe/fused_moe.py`."""
+"""vLLM's fused MoE and Gemma 4 routing kernels as sweep targets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from moe_kernels.activation import Activation
 from moe_kernels.tunable import Tensors, TunableKernel
 from workbench.integrations.engines import VLLM
 from workbench.integrations.targets.experts import MoeApi, experts_target
+from workbench.integrations.targets.routing import routing_target
 
 _LAYER = "vllm.model_executor.layers.fused_moe"
 
 
-def describe(name: str) -> TunableKernel:
-    """The kernel with `fused_experts` around it, each config put in force as vLLM's own tuner does."""
+def fused_moe(name: str) -> TunableKernel:
+    """The kernel of `layers/fused_moe/fused_moe.py` with `fused_experts` around it.
+
+    Each config is put in force as vLLM's own tuner does.
+    """
     layer: Any = import_module(_LAYER)
     module: Any = import_module(f"{_LAYER}.fused_moe")
     gelu_tanh = import_module(f"{_LAYER}.activation").MoEActivation.GELU_TANH
@@ -44,6 +48,11 @@ def describe(name: str) -> TunableKernel:
             skips_alignment=_skips_alignment,
         ),
     )
+
+
+def gemma4_routing(name: str) -> TunableKernel:
+    """The kernel that `gemma4_fused_routing_kernel_triton` of `models/gemma4.py` launches."""
+    return routing_target(name, import_module("vllm.model_executor.models.gemma4")._gemma4_routing_kernel)
 
 
 def _skips_alignment(tokens: int, top_k: int, num_experts: int) -> bool:

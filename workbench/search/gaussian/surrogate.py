@@ -1,4 +1,4 @@
-"""The Gaussian process over the candidates of one problem: fitted now and then, extended in between."""
+"""The surrogate of a search: a Gaussian process over the candidates, fitted now and then, extended in between."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from workbench.search.gaussian.acquisition import expected_improvement
+from workbench.search.gaussian.candidates import Candidates
 from workbench.search.gaussian.coordinates import Floats, Matrix
-from workbench.search.gaussian.evidence import Evidence
-from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
-from workbench.search.gaussian.pool import Pool
-from workbench.search.gaussian.posterior import Posterior
-from workbench.search.gaussian.target import compress
+from workbench.search.gaussian.problem_data import ProblemData
+from workbench.search.gaussian.process import Inputs, Observed, Posterior, Prior, compress, fit
 
 ITERATIONS = 15
 # It is fitted anew for each result at first, and then each time the results have grown by this share.
@@ -24,13 +21,13 @@ TRUST_IN_LENGTHS = 0.5
 LEAST_SPREAD = 1e-9
 
 
-class Belief:
-    """What is believed of some candidates, fitted to what was told.
+class Surrogate:
+    """The Gaussian process over some candidates, fitted to what was told.
 
     Args:
-        evidence: of the problem.
-        pool: the candidates.
-        told: rows of the pool whose results are modelled.
+        data: of the problem.
+        candidates: where it predicts.
+        told: rows of candidates whose results are modelled.
         start: hyper-parameters from which the fit starts, None for their prior.
 
     Attributes:
@@ -38,29 +35,31 @@ class Belief:
         theta: the hyper-parameters.
     """
 
-    def __init__(self, evidence: Evidence, pool: Pool, told: list[int], start: Floats | None) -> None:
-        self.rows = pool.rows
-        self._pool, self._order, self._told_of = pool, list(told), len(evidence.times)
-        places = pool.places(told)
+    def __init__(
+        self, data: ProblemData, candidates: Candidates, told: list[int], start: Floats | None
+    ) -> None:
+        self.rows = candidates.rows
+        self._candidates, self._order, self._num_told = candidates, list(told), len(data.times)
+        places = candidates.places(told)
         assert places is not None
-        candidates = _inputs(evidence, pool)
-        inputs = candidates.take(places)
-        target = compress([evidence.times[row] for row in told])
+        everywhere = _inputs(data, candidates)
+        inputs = everywhere.take(places)
+        target = compress([data.times[row] for row in told])
         observed = Observed.of(inputs, target)
-        self.theta = _fitted(observed, _prior(evidence, inputs, target), start)
-        self._posterior = Posterior(self.theta, candidates)
+        self.theta = _fitted(observed, _prior(data, inputs, target), start)
+        self._posterior = Posterior(self.theta, everywhere)
         self._waiting: list[int] = []
         self._posterior.condition(inputs, observed)
 
     def is_stale(self, num_told: int) -> bool:
         """Whether enough was told since to fit anew."""
-        return num_told - self._told_of >= (1 if num_told < DENSE else max(FEWEST_NEW, GROWTH * num_told))
+        return num_told - self._num_told >= (1 if num_told < DENSE else max(FEWEST_NEW, GROWTH * num_told))
 
     def include(self, row: int) -> bool:
         """Conditions on a config, its time known or pending; False where it is no candidate."""
         if row in self._order:
             return True
-        places = self._pool.places([row])
+        places = self._candidates.places([row])
         if places is None:
             return False
         self._waiting.append(int(places[0]))
@@ -87,14 +86,39 @@ def most_telling(times: Mapping[int, float | None]) -> list[int]:
     return [row for row in times if row in kept]
 
 
-def _prior(evidence: Evidence, inputs: Inputs, target: Floats) -> Prior:
+def expected_improvement(mean: Matrix, deviation: Matrix, best: float) -> Floats:
+    """Logarithm of the expected improvement under `best`, so that far candidates still have an order.
+
+    With z = (best - mean) / deviation it is ln(deviation * (z cdf(z) + pdf(z))); far below 0, where that underflows,
+    its leading term pdf(z) / z**2.
+
+    Args:
+        mean: [candidates], lower is better.
+        deviation: [candidates], above 0.
+        best: what has to be improved on.
+
+    Returns:
+        [candidates].
+    """
+    from scipy.special import ndtr
+
+    spread = deviation.astype(np.float64)
+    z = (best - mean) / spread
+    log_density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
+    near = np.maximum(z, -8.0)
+    exact = np.log(np.maximum(near * ndtr(near) + np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi), 1e-300))
+    far: Floats = np.where(z < -8.0, log_density - 2 * np.log(np.maximum(-z, 8.0)), exact)
+    return far + np.log(spread)
+
+
+def _prior(data: ProblemData, inputs: Inputs, target: Floats) -> Prior:
     """The prior of the hyper-parameters: what mattered elsewhere matters here as far as the two landscapes agree."""
-    prior = Prior.of(inputs.num_groups, evidence.num_predictors)
-    usual = prior.mean[: evidence.coordinates.num_groups].copy()
-    for index, lesson in enumerate(evidence.landscapes):
+    prior = Prior.of(inputs.num_groups, data.num_predictors)
+    usual = prior.mean[: data.coordinates.num_groups].copy()
+    for index, lesson in enumerate(data.landscapes):
         assert lesson.theta is not None
         feature = inputs.f[:, inputs.f_groups == 1 + index][:, 0]
-        trust = TRUST_IN_LENGTHS * _agreement(feature, target) / len(evidence.landscapes)
+        trust = TRUST_IN_LENGTHS * _agreement(feature, target) / len(data.landscapes)
         prior.mean[: len(usual)] += trust * (lesson.theta[: len(usual)] - usual)
     return prior
 
@@ -106,13 +130,13 @@ def _agreement(feature: Matrix, target: Floats) -> float:
     return max(0.0, float(np.corrcoef(feature, target)[0, 1]))
 
 
-def _inputs(evidence: Evidence, pool: Pool) -> Inputs:
+def _inputs(data: ProblemData, candidates: Candidates) -> Inputs:
     """The candidates with what the compiler says of them, which is more each time, as further coordinates."""
-    resources = evidence.resources.coordinates(pool.x, pool.rows)
-    groups = evidence.coordinates.num_groups + np.arange(resources.shape[1])
-    x_groups = np.concatenate([evidence.coordinates.groups, groups])
+    resources = data.resources.coordinates(candidates.x, candidates.rows)
+    groups = data.coordinates.num_groups + np.arange(resources.shape[1])
+    x_groups = np.concatenate([data.coordinates.groups, groups])
     return Inputs(
-        np.concatenate([pool.x, resources], axis=1), x_groups, pool.features, evidence.feature_groups
+        np.concatenate([candidates.x, resources], axis=1), x_groups, candidates.features, data.feature_groups
     )
 
 

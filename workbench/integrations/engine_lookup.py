@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from workbench.base.errors import InputError
 from workbench.devices.device import Device
+from workbench.integrations.engine_table import EngineTable, read_table
 from workbench.integrations.engines import Config, Engine, TableName
-from workbench.integrations.engines.backends import Reading, reading
-from workbench.integrations.sources import RawTable, find_package, read_tables
-from workbench.integrations.table import EngineTable, read_table
+from workbench.integrations.engines.backends import TableUse, table_use
+from workbench.integrations.raw_tables import RawTable, find_package, read_tables
 
 State = Literal["taken", "no file", "not reached", "not installed", "breaks the engine"]
+# The places where an engine looked, and the table that it found.
+Found: TypeAlias = "tuple[tuple[Place, ...], EngineTable | None]"
 
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
 
@@ -28,7 +30,6 @@ class Place:
     Attributes:
         origin: why it looks there.
         path: the file; empty where it is not known.
-        state: what comes of it.
         reason: what is wrong, where something is.
     """
 
@@ -39,21 +40,18 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineAnswer:
+class EngineLookup:
     """What an engine does for one problem and batch.
 
     Attributes:
-        engine: the engine.
         device_name: the GPU as CUDA reports it.
-        problem: the problem.
         tokens: in the batch.
         name: the file that it looks for.
         places: where it looks, in order.
         table: what it finds, None where it finds nothing.
         row: the token count of the row that it takes.
         config: what it runs with where Triton's kernel runs; None where its default is not known for this GPU.
-        reading: whether it reads a table at all.
-        notes: what else to know.
+        use: whether it reads a table at all.
     """
 
     engine: Engine
@@ -65,7 +63,7 @@ class EngineAnswer:
     table: EngineTable | None
     row: int | None
     config: Config | None
-    reading: Reading
+    use: TableUse
     notes: tuple[str, ...]
 
 
@@ -104,14 +102,14 @@ class Surroundings:
         )
 
 
-def locate(
+def look_up(
     engine: Engine,
     problem: Mapping[str, int | str],
     tokens: int,
     device_name: str,
     device: Device | None,
     surroundings: Surroundings,
-) -> EngineAnswer:
+) -> EngineLookup:
     """Follows the engine's loader for one problem and batch.
 
     Args:
@@ -127,10 +125,9 @@ def locate(
     """
     name = engine.table_name(problem, device_name)
     places, table = _LOADERS[engine.name](engine, name, surroundings)
-    capability = device.compute_capability if device else None
     row = table.row_for(tokens) if table else None
     default = engine.default_config(problem, tokens, device) if device else None
-    answer = EngineAnswer(
+    answer = EngineLookup(
         engine=engine,
         device_name=device_name,
         problem=problem,
@@ -140,25 +137,26 @@ def locate(
         table=table,
         row=row,
         config=default if table is None or row is None else dict(table.rows[row]),
-        reading=reading(engine.name, str(problem["dtype"]), capability, tokens),
+        use=table_use(
+            engine.name, str(problem["dtype"]), device.compute_capability if device else None, tokens
+        ),
         notes=(),
     )
     if engine.name == "vllm" and surroundings.batch_invariant:
         return _batch_invariant(answer)
-    second = _other_names(engine, name, surroundings)
-    return replace(answer, notes=(*_notes(answer), *second))
+    return replace(answer, notes=(*_notes(answer), *_other_names(engine, name, surroundings)))
 
 
-def _batch_invariant(answer: EngineAnswer) -> EngineAnswer:
+def _batch_invariant(answer: EngineLookup) -> EngineLookup:
     why = f"{BATCH_INVARIANT} is set: it takes a fixed config and looks for no table"
-    never = Reading("no", answer.reading.backend, why, f"unset {BATCH_INVARIANT}")
+    never = TableUse("no", answer.use.backend, why, f"unset {BATCH_INVARIANT}")
     places = tuple(replace(place, state="not reached", reason="") for place in answer.places)
     # `get_default_config` under batch invariance.
     fixed = {"BLOCK_SIZE_M": 64, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 32, "GROUP_SIZE_M": 8}
-    return replace(answer, places=places, table=None, row=None, config=fixed, reading=never)
+    return replace(answer, places=places, table=None, row=None, config=fixed, use=never)
 
 
-def _notes(answer: EngineAnswer) -> list[str]:
+def _notes(answer: EngineLookup) -> list[str]:
     notes = []
     if answer.row is not None and answer.row != answer.tokens:
         notes.append(
@@ -182,9 +180,7 @@ def _other_names(engine: Engine, name: TableName, surroundings: Surroundings) ->
     return notes
 
 
-def _load_vllm(
-    engine: Engine, name: TableName, surroundings: Surroundings
-) -> tuple[tuple[Place, ...], EngineTable | None]:
+def _load_vllm(engine: Engine, name: TableName, surroundings: Surroundings) -> Found:
     """The variable's folder, flat, then the package's."""
     file = engine.file_name(name)
     named = [(f"${engine.variable}", surroundings.named)] if surroundings.named else []
@@ -192,9 +188,7 @@ def _load_vllm(
     return _first(engine, [(origin, folder and folder / file) for origin, folder in folders])
 
 
-def _load_sglang(
-    engine: Engine, name: TableName, surroundings: Surroundings
-) -> tuple[tuple[Place, ...], EngineTable | None]:
+def _load_sglang(engine: Engine, name: TableName, surroundings: Surroundings) -> Found:
     """`configs` in the variable's folder or the package's: this Triton's, then the others', newest first."""
     file, named = engine.file_name(name), surroundings.named
     origin = f"${engine.variable}" if named else "the installed package"
@@ -233,9 +227,7 @@ def _parts(folder: str) -> list[str]:
     return folder.removeprefix("triton_").split("_")
 
 
-def _first(
-    engine: Engine, candidates: Sequence[tuple[str, Path | None]]
-) -> tuple[tuple[Place, ...], EngineTable | None]:
+def _first(engine: Engine, candidates: Sequence[tuple[str, Path | None]]) -> Found:
     """The first file that is there; one that the engine cannot read ends the search, as its loader raises."""
     places: list[Place] = []
     table: EngineTable | None = None
@@ -281,7 +273,7 @@ def _installed(package: str) -> str | None:
         return None
 
 
-_LOADERS: Mapping[
-    str,
-    Callable[[Engine, TableName, Surroundings], tuple[tuple[Place, ...], EngineTable | None]],
-] = {"vllm": _load_vllm, "sglang": _load_sglang}
+_LOADERS: Mapping[str, Callable[[Engine, TableName, Surroundings], Found]] = {
+    "vllm": _load_vllm,
+    "sglang": _load_sglang,
+}

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workbench.base.errors import InputError
-from workbench.base.files import DAMAGED_ARCHIVE
+from workbench.base.files import DAMAGED_ARCHIVE, read_bytes
 from workbench.base.text import brief
 
 # Far beyond any real table.
@@ -63,7 +63,7 @@ def read_tables(path: Path, *packages: str) -> tuple[RawTable, ...]:
         InputError: there is nothing at the path, or no table in it.
     """
     if str(path) in packages and not path.exists():
-        path = installed_package(str(path))
+        path = _installed_package(str(path))
     if _is(path, Path.is_dir):
         found = tuple(_in_folder(path))
     elif not _is(path, Path.is_file):
@@ -77,12 +77,7 @@ def read_tables(path: Path, *packages: str) -> tuple[RawTable, ...]:
     return found
 
 
-def installed_package(name: str) -> Path:
-    """The folder of an installed package, which is not imported.
-
-    Raises:
-        InputError: it is not installed.
-    """
+def _installed_package(name: str) -> Path:
     found = find_package(name)
     if found is None:
         raise InputError(f"the package {name} is not installed; give the path of its folder or wheel")
@@ -90,7 +85,7 @@ def installed_package(name: str) -> Path:
 
 
 def find_package(name: str) -> Path | None:
-    """The folder of an installed package, None where there is none."""
+    """The folder of an installed package, which is not imported; None where there is none."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -125,24 +120,24 @@ def _in_wheel(wheel: Path) -> Iterator[RawTable]:
 def _read(path: Path) -> RawTable:
     place = PurePosixPath(path.as_posix())
     try:
-        with path.open("rb") as file:
-            return _parse(place, file.read(MAX_BYTES + 1))
-    except OSError as error:
-        return RawTable(path=place, problem=f"cannot be read: {error.strerror or error}")
+        return _parse(place, read_bytes(path, MAX_BYTES))
+    except InputError as error:
+        return RawTable(path=place, problem=error.message)
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, wheel: Path) -> RawTable:
     place = PurePosixPath(wheel.as_posix()) / entry.filename.lstrip("/")
     try:
         with archive.open(entry) as file:
-            return _parse(place, file.read(MAX_BYTES + 1))
+            content = file.read(MAX_BYTES + 1)
     except DAMAGED_ARCHIVE as error:
         return RawTable(path=place, problem=f"cannot be unpacked: {brief(str(error), MAX_REASON)}")
+    if len(content) > MAX_BYTES:
+        return RawTable(path=place, problem=f"is larger than {MAX_BYTES} bytes, the most that is read")
+    return _parse(place, content)
 
 
 def _parse(path: PurePosixPath, content: bytes) -> RawTable:
-    if len(content) > MAX_BYTES:
-        return RawTable(path=path, problem=f"is longer than {MAX_BYTES} bytes")
     duplicates: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

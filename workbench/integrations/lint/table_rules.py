@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from workbench.integrations.engine_table import is_row, nearest
 from workbench.integrations.engines import LADDER
-from workbench.integrations.finding import Checked, Finding, Severity
-from workbench.integrations.table import is_row, nearest
+from workbench.integrations.lint.findings import CheckedTable, Finding, Severity
 
 # The tuners' own ladder never leaves out more than this factor.
 WIDEST_GAP = 4
 
 
-def _never_read(table: Checked) -> Iterator[Finding]:
+def _never_read(table: CheckedTable) -> Iterator[Finding]:
     """A name that no loader spells like this; the file is dead."""
     name = table.name
     readers = [engine for engine in table.engines if name.dtype in engine.known_dtypes]
@@ -27,7 +27,7 @@ def _never_read(table: Checked) -> Iterator[Finding]:
         yield table.finding("error", "spelling", f"is never read; {_titles(table)} looks for {spelled}")
 
 
-def _other_device(table: Checked) -> Iterator[Finding]:
+def _other_device(table: CheckedTable) -> Iterator[Finding]:
     for engine in table.engines:
         spelled = engine.spell_device(table.name.device.replace("/", " "))
         if table.name.device and len(table.engines) == 1 and spelled != table.name.device:
@@ -35,7 +35,7 @@ def _other_device(table: Checked) -> Iterator[Finding]:
             yield table.finding("error", "device", what)
 
 
-def _keys(table: Checked) -> Iterator[Finding]:
+def _keys(table: CheckedTable) -> Iterator[Finding]:
     """Keys beside the rows, and rows that are written in an unusual way."""
     for key in dict.fromkeys(table.raw.duplicates):
         yield table.finding("error", "duplicate", "appears twice in one object; the last one counts", key)
@@ -50,7 +50,7 @@ def _keys(table: Checked) -> Iterator[Finding]:
             yield table.finding(severity, "foreign-key", what, key)
 
 
-def _ladder(table: Checked) -> Iterator[Finding]:
+def _ladder(table: CheckedTable) -> Iterator[Finding]:
     """Engines take the nearest row, however far away it is."""
     rows = [count for key in table.raw.content if (count := _as_integer(key)) is not None]
     if not rows:
@@ -69,7 +69,7 @@ def _ladder(table: Checked) -> Iterator[Finding]:
             yield table.finding("warning", "sparse", f"nothing lies between {low} and {high}", str(low))
 
 
-def _down(table: Checked) -> Iterator[Finding]:
+def _down(table: CheckedTable) -> Iterator[Finding]:
     """Both GEMMs share one sort of the tokens, so they share BLOCK_SIZE_M."""
     if not table.name.down:
         return
@@ -102,11 +102,11 @@ def _as_integer(key: str) -> int | None:
         return None
 
 
-def _titles(table: Checked) -> str:
+def _titles(table: CheckedTable) -> str:
     return " or ".join(engine.title for engine in table.engines)
 
 
-TABLE_RULES: tuple[Callable[[Checked], Iterator[Finding]], ...] = (
+TABLE_RULES: tuple[Callable[[CheckedTable], Iterator[Finding]], ...] = (
     _never_read,
     _other_device,
     _keys,

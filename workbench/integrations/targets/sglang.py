@@ -1,8 +1,4 @@
-"""SGLang's fused MoE kernel as a sweep target: `sglang/kernels/ops/moe/fused_moe_triton_kernels.py`.
-
-A call is put together from SGLang's own parts in the order of `_fused_moe_kernel_sequence`; its entry point needs a
-server's state around it.
-"""
+"""SGLang's fused MoE and Gemma 4 routing kernels as sweep targets."""
 
 from __future__ import annotations
 
@@ -17,13 +13,18 @@ from workbench.integrations.engines import SGLang
 from workbench.integrations.targets.alignment import Alignment
 from workbench.integrations.targets.experts import MoeApi, experts_target, gemm_arguments
 from workbench.integrations.targets.recorded import call as call_with_known
+from workbench.integrations.targets.routing import routing_target
 
 _KERNELS = "sglang.kernels.ops.moe.fused_moe_triton_kernels"
 _RUNNER = "sglang.srt.layers.moe.moe_runner.triton_utils"
 
 
-def describe(name: str) -> TunableKernel:
-    """The kernel with SGLang's sort, activation and sum around it."""
+def fused_moe(name: str) -> TunableKernel:
+    """The kernel of `ops/moe/fused_moe_triton_kernels.py` with SGLang's sort, activation and sum around it.
+
+    A call is put together from SGLang's own parts in the order of `_fused_moe_kernel_sequence`; its entry point needs a
+    server's state around it.
+    """
     kernels: Any = import_module(_KERNELS)
     runner: Any = import_module(f"{_RUNNER}.fused_moe")
     sort = import_module(f"{_RUNNER}.moe_align_block_size").moe_align_block_size
@@ -58,3 +59,8 @@ def describe(name: str) -> TunableKernel:
             activation=Activation.gelu,
         ),
     )
+
+
+def gemma4_routing(name: str) -> TunableKernel:
+    """The kernel that `gemma4_fused_routing` of `ops/moe/gemma4_routing.py` launches."""
+    return routing_target(name, import_module("sglang.kernels.ops.moe.gemma4_routing")._gemma4_routing_kernel)

@@ -62,7 +62,7 @@ class ProblemWinners:
     without_variant: tuple[int, ...]
 
 
-def collect(
+def collect_winners(
     folders: Sequence[Path], device: str, kernel: str = KERNEL, evidence: str = "measured"
 ) -> tuple[ProblemWinners, ...]:
     """The winners of a kernel on a device, a problem each; of several folders, the first that has rows decides.
@@ -84,7 +84,7 @@ def collect(
     return tuple(by_stem[stem] for stem in sorted(by_stem))
 
 
-def on_disk(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+def results_on_disk(folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """Every device and kernel that there are results files of."""
     found = {path.parts[-3:-1] for folder in folders for path in folder.glob("*/*/*=*.json")}
     yield from ((device, kernel) for device, kernel in sorted(found) if device != "runs")

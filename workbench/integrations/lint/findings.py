@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from workbench.integrations.engines import Engine, TableName
-from workbench.integrations.sources import RawTable
+from workbench.integrations.raw_tables import RawTable
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedTable:
     """A table with what its rules need to know.
 
     Attributes:

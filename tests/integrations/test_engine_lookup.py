@@ -7,9 +7,9 @@ import pytest
 from tests.integrations.engine_loaders import loader, needs_wheels
 from tests.integrations.results_for_experts import CONFIG, PROBLEM
 from workbench.devices import find_device
+from workbench.integrations.engine_lookup import Surroundings, look_up
 from workbench.integrations.engines import ENGINES
-from workbench.integrations.engines.backends import reading
-from workbench.integrations.locate import Surroundings, locate
+from workbench.integrations.engines.backends import table_use
 
 NAME = "E=128,N=704,device_name=NVIDIA_H200.json"
 H200 = find_device("h200")
@@ -23,7 +23,7 @@ def table(folder, name=NAME, stages=5, content=None):
 
 def ask(engine, *, tokens=8, triton="3.6.0", named=None, packaged=None, device=H200, **options):
     surroundings = Surroundings(named=named, packaged=packaged, triton=triton, **options)
-    return locate(ENGINES[engine], PROBLEM, tokens, "NVIDIA H200", device, surroundings)
+    return look_up(ENGINES[engine], PROBLEM, tokens, "NVIDIA H200", device, surroundings)
 
 
 def test_vllm_takes_the_named_folder_before_its_package(tmp_path):
@@ -100,7 +100,7 @@ def test_a_table_that_the_engine_cannot_read_ends_the_search(tmp_path):
 def test_batch_invariance_turns_vllm_s_tables_off(tmp_path):
     table(tmp_path)
     answer = ask("vllm", named=tmp_path, batch_invariant=True)
-    assert (answer.table, answer.reading.answer) == (None, "no")
+    assert (answer.table, answer.use.answer) == (None, "no")
     assert {place.state for place in answer.places} == {"not reached"}
 
 
@@ -121,14 +121,14 @@ def test_batch_invariance_turns_vllm_s_tables_off(tmp_path):
     ],
 )
 def test_whether_a_table_is_read_depends_on_the_backend(engine, dtype, device, tokens, answer):
-    found = reading(engine, dtype, find_device(device).compute_capability, tokens)
+    found = table_use(engine, dtype, find_device(device).compute_capability, tokens)
     assert found.answer == answer
     assert found.why
 
 
 def test_on_an_unknown_gpu_the_backend_is_not_known(tmp_path):
     table(tmp_path)
-    assert ask("vllm", named=tmp_path, device=None).reading.answer == "unknown"
+    assert ask("vllm", named=tmp_path, device=None).use.answer == "unknown"
 
 
 @needs_wheels
