@@ -15,16 +15,17 @@ from workbench.base.errors import WorkerError
 from workbench.devices import Device
 from workbench.executors.site import Site
 from workbench.search import STRATEGIES, SearchTask, Strategy
-from workbench.sweep.evaluators.batches import FINALISTS, MARGIN, TimedEvaluator
-from workbench.sweep.evaluators.modelled import Evaluator, Workload
+from workbench.sweep.evaluators.evaluator import Evaluator
 from workbench.sweep.evaluators.open import HERE, TIMEOUTS, Timeouts, open_evaluators
 from workbench.sweep.evaluators.ranked import RankedEvaluator
+from workbench.sweep.evaluators.timed import FINALISTS, TimedEvaluator
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.outcome import ProblemOutcome, Progress, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.priors import has_ranking, prior
 from workbench.sweep.publish import Publishers
 from workbench.sweep.seeds import as_json, from_json, seed_groups
-from workbench.sweep.select import MODELLED_MARGIN, Winner, select, shortlist
+from workbench.sweep.select import MODELLED_MARGIN, TIMED_MARGIN, Winner, select, shortlist
 from workbench.sweep.share import share_out
 from workbench.trials.journal import Journal
 from workbench.trials.trial import Candidate, Evidence, Final, Trial, final_name, trial_id
@@ -275,7 +276,9 @@ class _Run:
         if final is None:
             return select(trials, self._default, margin=1.0)
         neighbour = self._neighbour(trials[0].problem)
-        return select(final.trials, self._default, margin=max(MARGIN, final.noise_floor), neighbour=neighbour)
+        return select(
+            final.trials, self._default, margin=max(TIMED_MARGIN, final.noise_floor), neighbour=neighbour
+        )
 
     def _neighbour(self, problem: Problem) -> Config | None:
         """What won the problem that differs from this one in the ladder only, and least."""
@@ -307,8 +310,8 @@ class _Run:
 
     @contextmanager
     def _evaluators(self, *, has_work: bool) -> Iterator[Sequence[Evaluator]]:
-        workload = Workload(self._progress.work)
+        work = WorkCount(self._progress.work)
         with open_evaluators(
-            self._plan, self._timeouts, workload, self._journal, site=self._site, has_work=has_work
+            self._plan, self._timeouts, work, self._journal, site=self._site, has_work=has_work
         ) as evaluators:
             yield evaluators
