@@ -10,7 +10,6 @@ from typing import Any
 from moe_kernels.routing_distribution import UNIFORM
 from workbench.devices import Device
 from workbench.executors.site import LocalSite, Site
-from workbench.measure.race import MeasureSettings
 from workbench.sweep.evaluators.builder import Builder
 from workbench.sweep.evaluators.evaluator import Evaluator
 from workbench.sweep.evaluators.gpu import GpuFront, GpuTiming
@@ -122,19 +121,12 @@ def _replayed(plan: SweepPlan, work: WorkCount, record_samples: Callable[[Rows],
 def _timed(
     plan: SweepPlan, front: Front, timing: Timing, work: WorkCount, record_samples: Callable[[Rows], None]
 ) -> TimedEvaluator:
-    measure = plan.loaded.spec.measure
-    settings = MeasureSettings(
-        relative_ci=measure.relative_ci,
-        max_rounds=measure.max_rounds,
-        max_seconds=measure.max_seconds,
-        min_rounds=min(MeasureSettings().min_rounds, measure.max_rounds),
-    )
     return TimedEvaluator(
         front,
         timing,
         evidence=plan.evidence,
         default=plan.kernel.default_config,
-        settings=settings,
+        settings=plan.loaded.spec.measure.settings,
         distributions=plan.distributions or (UNIFORM,),
         record_samples=record_samples,
         work=work,
