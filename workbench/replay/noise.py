@@ -17,8 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from workbench.measure.clocks import ClockReading
 
@@ -29,29 +31,37 @@ ROUND_CORRELATION = 0.9
 THROTTLED_ROUNDS = 12
 
 
+Spread = Annotated[float, Field(ge=0, le=0.5)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SlowDown = Annotated[float, Field(ge=0, le=10)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """How noisy the replayed GPU is; shares of the time.
+    """How noisy the replayed GPU is; every figure but the seed is a share of the time, or a share of samples.
 
     Attributes:
         seed: of every draw.
-        drift: standard deviation between windows, and of the wandering within one.
+        drift: standard deviation between windows (batches), and of the wandering within one.
         placement: standard deviation of a config's bias within one process.
         jitter: standard deviation of a single sample.
-        burst_rate: share of samples that are hit by a burst.
+        burst_rate: share of the samples that a burst hits.
         burst: mean slow-down of such a sample.
         throttle: slow-down of the throttle step.
         throttle_rate: share of windows that have one.
     """
 
-    seed: int = 0
-    drift: float = 0.02
-    placement: float = 0.001
-    jitter: float = 0.01
-    burst_rate: float = 0.02
-    burst: float = 0.2
-    throttle: float = 0.15
-    throttle_rate: float = 0.2
+    # A sweep file holds these very fields, so pydantic checks them there.
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    drift: Spread = 0.02
+    placement: Spread = 0.001
+    jitter: Spread = 0.01
+    burst_rate: Share = 0.02
+    burst: SlowDown = 0.2
+    throttle: SlowDown = 0.15
+    throttle_rate: Share = 0.2
 
 
 class NoisyGpu:

@@ -15,6 +15,8 @@ from workbench.base.errors import InputError
 from workbench.base.text import KeyPath, brief, shown, suggestion
 from workbench.base.validation import complaints, validate
 from workbench.base.yaml import YamlSource, read_yaml
+from workbench.measure.race import MeasureSettings
+from workbench.replay.noise import Noise
 from workbench.sweep.constraints import Constraint
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DEVICE_FILES = (".yaml", ".yml")
 _ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
+_RACE = MeasureSettings()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -59,20 +62,27 @@ class Search(_Section):
 
 
 class Measure(_Section):
-    """How a GPU that is there is timed.
+    """How a GPU that is there is timed; see `MeasureSettings` for the race's own terms.
 
     Attributes:
-        relative_ci: rounds stop once the interval of a config's ratio to the default is this narrow.
         routing: how tokens spread over experts in the inputs: `uniform`, `zipf`, `zipf:EXPONENT` or `recorded:PATH`, or
             several, of which a winner must lose on none.
-        max_rounds: the most rounds of one problem, however wide the interval still is.
-        max_seconds: the most seconds spent on one problem's rounds.
     """
 
-    relative_ci: float = Field(default=0.01, gt=0, lt=1)
+    relative_ci: float = Field(default=_RACE.relative_ci, gt=0, lt=1)
     routing: Names = ("uniform",)
-    max_rounds: int = Field(default=200, ge=5)
+    max_rounds: int = Field(default=_RACE.max_rounds, ge=5)
     max_seconds: float = Field(default=60.0, gt=0)
+
+    @property
+    def settings(self) -> MeasureSettings:
+        """What the race of each problem's configs is run with."""
+        return MeasureSettings(
+            relative_ci=self.relative_ci,
+            max_rounds=self.max_rounds,
+            max_seconds=self.max_seconds,
+            min_rounds=min(_RACE.min_rounds, self.max_rounds),
+        )
 
     @field_validator("routing")
     @classmethod
@@ -91,30 +101,6 @@ class Verify(_Section):
     """
 
     seeds: int = Field(default=3, ge=1, le=1000)
-
-
-class Noise(_Section):
-    """Noise drawn over recorded times; every figure but the seed is a share of the time, or a share of samples.
-
-    Attributes:
-        seed: of every draw.
-        drift: standard deviation between windows (batches), and of the wandering within one.
-        placement: standard deviation of a config's bias within one process.
-        jitter: standard deviation of a single sample.
-        burst_rate: share of the samples that a burst hits.
-        burst: mean slow-down of such a sample.
-        throttle: slow-down of the throttle step.
-        throttle_rate: share of windows that have one.
-    """
-
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
-    drift: float = Field(default=0.02, ge=0, le=0.5)
-    placement: float = Field(default=0.001, ge=0, le=0.5)
-    jitter: float = Field(default=0.01, ge=0, le=0.5)
-    burst_rate: float = Field(default=0.02, ge=0, le=1)
-    burst: float = Field(default=0.2, ge=0, le=10)
-    throttle: float = Field(default=0.15, ge=0, le=10)
-    throttle_rate: float = Field(default=0.2, ge=0, le=1)
 
 
 class Evaluate(_Section):

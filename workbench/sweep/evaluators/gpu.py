@@ -11,7 +11,8 @@ from moe_kernels.tunable import Config, Problem
 from workbench.executors import Executor, WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.search.strategy import Known
-from workbench.sweep.evaluators.modelled import Builder, Subject, failed_check
+from workbench.sweep.evaluators.builder import Builder
+from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.stages.time_model import LaunchShape
 from workbench.trials.trial import Candidate, Stage, Status, Trial
 
@@ -64,7 +65,7 @@ class GpuFront:
             subject.distributions,
         )
         verdict = _told(self._gpu.submit(verify_on_gpu, *arguments).result())
-        if failed := failed_check(subject, candidate, verdict):
+        if failed := subject.failed_check(candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
         return subject.trial(
             candidate, Stage.VERIFY, Status.OK, resources=resources, verified_on=candidate.problem

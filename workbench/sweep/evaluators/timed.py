@@ -6,7 +6,6 @@ comes to be ready for timing a `Front`'s.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
@@ -16,8 +15,9 @@ from moe_kernels.tunable import Config, Problem
 from workbench.executors import WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings
 from workbench.search.strategy import Known
-from workbench.sweep.evaluators.modelled import Workload, advance_all
-from workbench.sweep.select import TIMED_MARGIN
+from workbench.sweep.evaluators.agreement import agreed, under_all
+from workbench.sweep.evaluators.evaluator import advance_all
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.trials.trial import Candidate, Evidence, Final, Stage, Status, Trial
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ BATCH = 24
 FINALISTS = 4
 # Re-timings of the finalists, each in a fresh process: a win that one process shows may be that process's.
 SESSIONS = 2
-# Configs closer than this tie, whatever their intervals.
-MARGIN = TIMED_MARGIN
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -87,7 +85,7 @@ class TimedEvaluator:
         settings: when to stop measuring.
         distributions: what inputs are drawn from; a config is ahead only where it is behind under none of them.
         record_samples: takes the raw rounds.
-        workload: told of every trial.
+        work: told of every trial.
     """
 
     def __init__(
@@ -100,12 +98,12 @@ class TimedEvaluator:
         settings: MeasureSettings,
         distributions: Sequence[RoutingDistribution],
         record_samples: Callable[[Rows], None],
-        workload: Workload,
+        work: WorkCount,
     ) -> None:
         self._front, self._timing, self._evidence = front, timing, evidence
         self._distributions = distributions
         self._default, self._settings = default, settings
-        self._record_samples, self._workload = record_samples, workload
+        self._record_samples, self._work = record_samples, work
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts whatever can run ahead."""
@@ -117,10 +115,10 @@ class TimedEvaluator:
 
     def evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
         """The trials: those that fail as they fail, the others a measured batch at a time."""
-        self._workload.planned += len(candidates)
+        self._work.planned += len(candidates)
         for trials in self._evaluate(candidates, known):
             for _ in trials:
-                self._workload.finish(Stage.MEASURE)
+                self._work.finish(Stage.MEASURE)
             yield trials
 
     def _evaluate(self, candidates: Sequence[Candidate], known: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
@@ -227,64 +225,3 @@ class TimedEvaluator:
             ratio=ratio if has_ratio else None,
             ratio_ci=ratio_ci if has_ratio else None,
         )
-
-
-def agreed(sessions: Sequence[Final]) -> Final:
-    """What several re-timings of the same finalists agree on: geometric means, and hulls of their intervals."""
-    return _joined(sessions, _agreed)
-
-
-def under_all(batches: Sequence[Final]) -> Final:
-    """What batches of the same configs under several distributions say together.
-
-    Times and ratios are geometric means; a config that is behind the default by more than the margin under one
-    distribution gets an interval that reaches 1, so that it wins nothing.
-    """
-    return _joined(batches, _under_all)
-
-
-def _joined(parts: Sequence[Final], join: Callable[[Sequence[Trial]], Trial]) -> Final:
-    by_trial: dict[str, list[Trial]] = {}
-    for part in parts:
-        for trial in part.trials:
-            by_trial.setdefault(trial.trial, []).append(trial)
-    return Final(tuple(map(join, by_trial.values())), max(part.noise_floor for part in parts))
-
-
-def _under_all(trials: Sequence[Trial]) -> Trial:
-    joined = _agreed(trials)
-    intervals = [trial.ratio_ci for trial in trials if trial.ratio_ci is not None]
-    if not intervals:
-        return replace(joined, ci_us=_means([trial.ci_us for trial in trials if trial.ci_us is not None]))
-    low, high = _means(intervals)
-    behind = any(high > 1.0 + MARGIN for _, high in intervals)
-    return replace(
-        joined,
-        ci_us=_means([trial.ci_us for trial in trials if trial.ci_us is not None]),
-        ratio_ci=(low, max(high, 1.0) if behind else high),
-    )
-
-
-def _agreed(trials: Sequence[Trial]) -> Trial:
-    ratios = [trial.ratio for trial in trials if trial.ratio is not None]
-    return replace(
-        trials[0],
-        time_us=_mean([trial.time_us for trial in trials if trial.time_us is not None]),
-        ci_us=_hull([trial.ci_us for trial in trials if trial.ci_us is not None]),
-        ratio=_mean(ratios) if ratios else None,
-        ratio_ci=_hull([trial.ratio_ci for trial in trials if trial.ratio_ci is not None]),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
-
-
-def _means(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return _mean([low for low, _ in intervals]), _mean([high for _, high in intervals])
-
-
-def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    if not intervals:
-        return None
-    return min(low for low, _ in intervals), max(high for _, high in intervals)

@@ -1,4 +1,4 @@
-"""Checks that run a small kernel in a process of its own: a failing driver can take its process along."""
+"""Checks that run a probe, a small kernel in a process of its own: a failing driver can take its process along."""
 
 from __future__ import annotations
 
