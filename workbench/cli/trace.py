@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from workbench.report.table import Table
-    from workbench.timeline.summary import Analysis
+    from workbench.timeline.analysis import Analysis
 
 trace = typer.Typer(
     name="trace",
@@ -59,6 +59,8 @@ def summary(
         workbench trace summary decode.json.gz --what-if routing=0.25x
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
     """
+    import msgspec
+
     from workbench.report.trace_summary import summary_tables
     from workbench.timeline.record import summary_record
     from workbench.timeline.summary import summarise
@@ -67,9 +69,8 @@ def summary(
     factors = parse_factors(what_if or ())
     found = summarise(_analyse([file], rules, cpu)[0])
     forecasted = forecast(found, factors) if factors else None
-    _show(
-        summary_record(found, forecasted) if as_json else summary_tables(found, forecasted, top=top), markdown
-    )
+    record = msgspec.to_builtins(summary_record(found, forecasted)) if as_json else None
+    _show(record or summary_tables(found, forecasted, top=top), markdown)
 
 
 @trace.command()
@@ -167,12 +168,11 @@ def view(
 
 
 def _analyse(files: Sequence[Path], rules: Path | None, cpu: bool) -> list[Analysis]:
-    from workbench.timeline.read import read_trace
+    from workbench.timeline.analysis import analyse_file
     from workbench.timeline.rules import load_rules
-    from workbench.timeline.summary import analyse
 
     loaded = load_rules(rules)
-    return [analyse(read_trace(file, cpu=cpu), loaded) for file in files]
+    return [analyse_file(file, loaded, cpu=cpu) for file in files]
 
 
 def _show(result: Mapping[str, object] | Sequence[Table], markdown: bool) -> None:

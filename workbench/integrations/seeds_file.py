@@ -21,6 +21,7 @@ import msgspec
 
 from workbench.base.errors import InputError
 from workbench.base.files import read_bytes
+from workbench.base.json import decode
 
 SCHEMA = "workbench.seeds/1"
 _HEAD = 256
@@ -110,16 +111,7 @@ def read_seeds(path: Path) -> Seeds:
     Raises:
         InputError: names file and key, and says what is allowed.
     """
-    content = read_bytes(path, MAX_BYTES)
-    try:
-        found = msgspec.json.decode(content, type=_File)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise InputError(
-            f"{message[:1].lower()}{message[1:]}", file=path, key=where.rstrip("`").lstrip(".")
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not JSON: {error}", file=path) from error
+    found = decode(read_bytes(path, MAX_BYTES), _File, path)
     if found.schema != SCHEMA:
         raise InputError(f"must be {SCHEMA}, got {found.schema[:40]!r}", file=path, key="schema")
     return Seeds(

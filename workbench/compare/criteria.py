@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from workbench.base.errors import InputError
 from workbench.base.text import brief, suggestion
-from workbench.compare.entry import Metric
+from workbench.compare.entry import GateMetric
 
 # What `--fail-on` takes besides metrics: rows that B lacks.
 MISSING = "missing"
@@ -16,7 +16,7 @@ _RULE = re.compile(r"\s*([A-Za-z0-9_]{1,64})\s*(?:>\s*([0-9]{1,3}(?:\.[0-9]{1,6}
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Criteria:
     """What counts.
 
     Attributes:
@@ -29,11 +29,11 @@ class Rules:
     print_only: frozenset[str] = frozenset()
     missing: bool = False
 
-    def of(self, metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    def of(self, metrics: Sequence[GateMetric]) -> tuple[GateMetric, ...]:
         """The metrics of a kind as they count here."""
         return tuple(map(self._counted, metrics))
 
-    def _counted(self, metric: Metric) -> Metric:
+    def _counted(self, metric: GateMetric) -> GateMetric:
         if metric.name in self.print_only:
             return replace(metric, counts=False, shown=True)
         if not self.limits:
@@ -45,7 +45,9 @@ class Rules:
         return replace(metric, counts=True, same_source=False, instead_of=None, limit=limit)
 
 
-def make_rules(metrics: Sequence[Metric], fail_on: Sequence[str], print_only: Sequence[str]) -> Rules:
+def make_criteria(
+    metrics: Sequence[GateMetric], fail_on: Sequence[str], print_only: Sequence[str]
+) -> Criteria:
     """Reads what counts.
 
     Args:
@@ -65,10 +67,10 @@ def make_rules(metrics: Sequence[Metric], fail_on: Sequence[str], print_only: Se
     shown = frozenset(_find(by_name, name, "--print-only").name for name in names)
     if both := sorted(shown & limits.keys()):
         raise InputError(f"{both[0]} cannot both count and only be printed", key="--print-only")
-    return Rules(limits, shown, missing)
+    return Criteria(limits, shown, missing)
 
 
-def _limits(by_name: Mapping[tuple[str, ...], Metric], fail_on: Sequence[str]) -> dict[str, float | None]:
+def _limits(by_name: Mapping[tuple[str, ...], GateMetric], fail_on: Sequence[str]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for rule in (part for text in fail_on for part in text.split(",")):
         parts = _RULE.fullmatch(rule)
@@ -86,7 +88,7 @@ def _limits(by_name: Mapping[tuple[str, ...], Metric], fail_on: Sequence[str]) -
     return found
 
 
-def _find(by_name: Mapping[tuple[str, ...], Metric], name: str, key: str) -> Metric:
+def _find(by_name: Mapping[tuple[str, ...], GateMetric], name: str, key: str) -> GateMetric:
     if metric := by_name.get(_normal(name)):
         return metric
     names = [metric.name for metric in by_name.values()]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.compare.sides import bench, summary, winners
 from workbench.base.errors import IncomparableError, InputError, WorkbenchError
-from workbench.compare.compare import compare
+from workbench.compare.gate import compare
 
 
 def test_results_of_two_kinds_differ_in_schema(tmp_path):

@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 
 from workbench.base.errors import InputError
 from workbench.compare.bench import METRICS
-from workbench.compare.rules import make_rules
+from workbench.compare.criteria import make_criteria
 
 
 def counted(*fail_on, print_only=()):
     return {
-        each.name: each.limit for each in make_rules(METRICS, fail_on, print_only).of(METRICS) if each.counts
+        each.name: each.limit
+        for each in make_criteria(METRICS, fail_on, print_only).of(METRICS)
+        if each.counts
     }
 
 
@@ -38,7 +40,7 @@ def test_rules_come_one_by_one_or_with_commas_and_replace_the_defaults():
 
 
 def test_missing_rows_alone_leave_the_metrics_as_they_are():
-    assert make_rules(METRICS, ["missing"], ()).missing
+    assert make_criteria(METRICS, ["missing"], ()).missing
     assert counted("missing") == counted()
 
 

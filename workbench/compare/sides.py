@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from workbench.base.errors import IncomparableError, InputError
+from workbench.base.files import unreadable
 from workbench.base.text import brief
 from workbench.compare.bench import pooled
-from workbench.compare.entry import Entry, Side
-from workbench.compare.kinds import KINDS, SUMMARY, TRACE
-from workbench.compare.traces import SummaryRecord, entry_of
+from workbench.compare.entry import Entry
+from workbench.compare.result_kinds import KINDS
+from workbench.compare.traces import read_raw
+from workbench.timeline.record import SUMMARY
+from workbench.timeline.unpack import GZIP
 
 # Journals of sweeps: what a winner was chosen from, not a result.
 _SKIPPED = "runs"
-GZIP = b"\x1f\x8b"
+# What a profiler itself writes names no schema of ours.
+_TRACE = "a torch.profiler trace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """A or B.
+
+    Attributes:
+        name: its path as given.
+        entries: by schema.
+    """
+
+    name: str
+    entries: Mapping[str, tuple[Entry, ...]]
 
 
 class _Head(msgspec.Struct, rename={"trace_events": "traceEvents"}):
@@ -34,19 +52,19 @@ def read_sides(a: Path, b: Path) -> tuple[Side, Side]:
     """
     files = {path: dict(_files(path)) for path in (a, b)}
     kinds = [{_as_read(schema) for schema in files[path].values()} for path in (a, b)]
-    if not kinds[0] & kinds[1]:
+    common = kinds[0] & kinds[1]
+    if not common:
         told = [", ".join(sorted(brief(each, 60) for each in kind)) for kind in kinds]
         raise IncomparableError(
             f"these cannot be compared, they differ in schema: {told[0]} against {told[1]}"
         )
-    common = kinds[0] & kinds[1]
     if unknown := sorted(common - KINDS.keys()):
         raise _unknown(unknown[0], next(path for path, schema in files[a].items() if schema == unknown[0]))
     return _side(a, files[a], common), _side(b, files[b], common)
 
 
 def _as_read(schema: str) -> str:
-    return SUMMARY if schema == TRACE else schema
+    return SUMMARY if schema == _TRACE else schema
 
 
 def _files(path: Path) -> Iterator[tuple[Path, str]]:
@@ -69,21 +87,20 @@ def _belongs(relative: Path) -> bool:
 
 
 def _schema(path: Path) -> str | None:
-    """The schema that a file names, None where it names none; `TRACE` where a profiler wrote it."""
+    """The schema that a file names, None where it names none; `_TRACE` where a profiler wrote it."""
     try:
         content = path.read_bytes()
         if content.startswith(GZIP):
-            return TRACE
+            return _TRACE
         head = msgspec.json.decode(content, type=_Head)
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
+        raise unreadable(path, error) from error
     except msgspec.ValidationError:
+        # JSON of another form is nothing of ours; in a folder it is passed over.
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", file=path) from error
-    if head.schema is None and bytes(head.trace_events):
-        return TRACE
-    return head.schema
+    return _TRACE if head.schema is None and bytes(head.trace_events) else head.schema
 
 
 def _unknown(schema: str | None, path: Path) -> InputError:
@@ -91,12 +108,12 @@ def _unknown(schema: str | None, path: Path) -> InputError:
     return InputError(f"must be one of {', '.join(KINDS)}, {got}", file=path, key="schema")
 
 
-def _side(path: Path, files: Mapping[Path, str], kinds: set[str]) -> Side:
+def _side(path: Path, files: Mapping[Path, str], schemas: set[str]) -> Side:
     entries: dict[str, list[Entry]] = {}
     for file, schema in files.items():
-        if _as_read(schema) in kinds:
-            read = _read_trace(file) if schema == TRACE else KINDS[schema].read(file)
-            entries.setdefault(_as_read(schema), []).extend(read)
+        if _as_read(schema) in schemas:
+            read = read_raw if schema == _TRACE else KINDS[schema].read
+            entries.setdefault(_as_read(schema), []).extend(read(file))
     return Side(
         name=str(path), entries={schema: _single(schema, path, each) for schema, each in entries.items()}
     )
@@ -115,14 +132,3 @@ def _single(schema: str, path: Path, entries: Sequence[Entry]) -> tuple[Entry, .
             file=path,
         )
     return tuple(entries)
-
-
-def _read_trace(path: Path) -> tuple[Entry, ...]:
-    """The entry of a trace as the profiler wrote it."""
-    from workbench.timeline.read import read_trace
-    from workbench.timeline.record import summary_record
-    from workbench.timeline.rules import load_rules
-    from workbench.timeline.summary import analyse, summarise
-
-    record = summary_record(summarise(analyse(read_trace(path), load_rules(None))))
-    return (entry_of(msgspec.json.decode(msgspec.json.encode(record), type=SummaryRecord), {}),)

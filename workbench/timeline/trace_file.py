@@ -6,6 +6,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coa
 from workbench.timeline.devices import device_labels, device_names
 from workbench.timeline.flaws import find_flaws
 from workbench.timeline.launches import find_launches, find_ops, graph_launches
-from workbench.timeline.source import read_bytes
 from workbench.timeline.trace import CPU_OP, KERNEL, MEMCPY, MEMSET, Annotation, Basis, Int, Trace, Work
+from workbench.timeline.unpack import read_unpacked
 
 # Categories as Kineto has written them over the years, in lower case.
 KINDS: Mapping[str, int] = {
@@ -48,7 +49,7 @@ def read_trace(path: Path, *, cpu: bool = False) -> Trace:
     """
     basis: Basis = "cpu" if cpu else "gpu"
     with _no_garbage_collection():
-        source = read_bytes(path)
+        source = read_unpacked(path)
         decoded = decode(source, path)
         groups = _by_category(decoded.events)
         if any(is_coarse(event.ts) for event in _work_events(groups, basis)):
@@ -89,53 +90,94 @@ def _work_events(groups: Groups, basis: Basis) -> list[RawEvent]:
     return _of(groups, KINDS if basis == "gpu" else OPS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """The events of the work that have a valid time and duration, in order of start.
+
+    Attributes:
+        starts: ns since `origin`.
+        lengths: ns, as in the file.
+        origin: the profiler's time of the first, ns.
+        left_out: events without a valid time.
+    """
+
+    events: list[RawEvent]
+    args: list[Details]
+    starts: Int
+    lengths: Int
+    origin: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What the numbers in columns stand for; devices as process and number, streams with their device."""
+
+    names: Sequence[str]
+    ops: Sequence[str]
+    devices: Sequence[tuple[str, int]]
+    streams: Sequence[tuple[int, str]]
+
+
 def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
-    found = _work_events(groups, basis)
-    if not found:
-        raise InputError("; ".join((_no_work(basis, groups), *decoded.damage)), file=path)
-    clock = clock_of([event.ts for event in found])
-    raw, starts, lengths = _in_order(found, clock)
-    if not raw:
-        raise InputError("no event of its work has a valid time and duration", file=path)
-    without_time = len(found) - len(raw)
-    if basis == "cpu":
-        raw, starts, lengths = _leaves(raw, starts, lengths)
-    starts, origin = starts - starts[0], clock + int(starts[0])
-    args = [event.args or _NO_ARGS for event in raw]
-    correlation = ids([each.correlation for each in args])
-    launched = _launched(groups, correlation, starts, origin) if basis == "gpu" else starts
-    name, names = codes(texts(event.name for event in raw))
-    op, ops = _ops(groups, ids([each.external_id for each in args]), launched, origin)
-    device, devices = codes(_devices(raw, args, basis))
-    stream, streams = codes(zip(device.tolist(), _streams(raw, args), strict=True))
-    work = Work(
-        start=starts,
-        end=starts + np.maximum(lengths, 0),
-        kind=_kinds(raw),
-        name=name,
-        device=device,
-        stream=stream,
-        launched=launched,
-        op=op if basis == "gpu" else name,
-        row=np.arange(len(raw), dtype=np.int64),
-    )
+    timed = _timed(groups, basis, path, decoded.damage)
+    correlation = ids([each.correlation for each in timed.args])
+    work, labels = _work(timed, correlation, groups, basis)
     return Trace(
         file=str(path),
         basis=basis,
         work=work,
-        names=tuple(names),
-        ops=tuple(ops if basis == "gpu" else names),
-        devices=device_labels(devices),
-        streams=tuple(label for _, label in streams),
-        device_names=device_names(decoded.device_properties, devices),
-        annotations=_annotations(groups, origin),
+        names=tuple(labels.names),
+        ops=tuple(labels.ops),
+        devices=device_labels(labels.devices),
+        streams=tuple(label for _, label in labels.streams),
+        device_names=device_names(decoded.device_properties, labels.devices),
+        annotations=_annotations(groups, timed.origin),
         modules=frozenset(name for event in _of(groups, MODULES) if type(name := event.name) is str),
         graphs=graph_launches(_graphs(groups), correlation),
-        raw=raw,
-        origin_ns=origin,
+        raw=timed.events,
+        origin_ns=timed.origin,
         damage=decoded.damage,
-        flaws=find_flaws(work, lengths, without_time, basis),
+        flaws=find_flaws(work, timed.lengths, timed.left_out, basis),
     )
+
+
+def _timed(groups: Groups, basis: Basis, path: Path, damage: Sequence[str]) -> _Timed:
+    found = _work_events(groups, basis)
+    if not found:
+        raise InputError("; ".join((_no_work(basis, groups), *damage)), file=path)
+    clock = clock_of([event.ts for event in found])
+    events, starts, lengths = _in_order(found, clock)
+    if not events:
+        raise InputError("no event of its work has a valid time and duration", file=path)
+    left_out = len(found) - len(events)
+    if basis == "cpu":
+        events, starts, lengths = _leaves(events, starts, lengths)
+    args = [event.args or _NO_ARGS for event in events]
+    return _Timed(events, args, starts - starts[0], lengths, clock + int(starts[0]), left_out)
+
+
+def _work(timed: _Timed, correlation: Int, groups: Groups, basis: Basis) -> tuple[Work, _Labels]:
+    name, names = codes(texts(event.name for event in timed.events))
+    device, devices = codes(_devices(timed, basis))
+    stream, streams = codes(zip(device.tolist(), _streams(timed), strict=True))
+    if basis == "gpu":
+        launched = _launched(groups, correlation, timed.starts, timed.origin)
+        op, ops = _ops(groups, ids([each.external_id for each in timed.args]), launched, timed.origin)
+    else:
+        launched, op, ops = timed.starts, name, names
+    work = Work(
+        start=timed.starts,
+        end=timed.starts + np.maximum(timed.lengths, 0),
+        kind=_kinds(timed.events),
+        name=name,
+        device=device,
+        stream=stream,
+        launched=launched,
+        op=op,
+        row=np.arange(len(timed.events), dtype=np.int64),
+    )
+    return work, _Labels(names, ops, devices, streams)
 
 
 def _no_work(basis: Basis, groups: Groups) -> str:
@@ -194,16 +236,16 @@ def _ops(groups: Groups, external: Int, launched: Int, origin: int) -> tuple[Int
     return found, names
 
 
-def _devices(raw: Sequence[RawEvent], args: Sequence[Details], basis: Basis) -> list[tuple[str, int]]:
+def _devices(timed: _Timed, basis: Basis) -> list[tuple[str, int]]:
     """Numbers of devices are those of a process; files that were merged hold several processes."""
     if basis == "cpu":
-        return [("cpu", -1)] * len(raw)
-    numbers = ids([each.device for each in args]).tolist()
-    return list(zip(texts(event.pid for event in raw), numbers, strict=True))
+        return [("cpu", -1)] * len(timed.events)
+    numbers = ids([each.device for each in timed.args]).tolist()
+    return list(zip(texts(event.pid for event in timed.events), numbers, strict=True))
 
 
-def _streams(raw: Sequence[RawEvent], args: Sequence[Details]) -> list[str]:
-    pairs = zip(raw, args, strict=True)
+def _streams(timed: _Timed) -> list[str]:
+    pairs = zip(timed.events, timed.args, strict=True)
     return texts(event.tid if each.stream is None else each.stream for event, each in pairs)
 
 

@@ -19,7 +19,7 @@ MAD_EFFICIENCY = 0.37
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LogEstimate:
     """A figure.
 
     Attributes:
@@ -33,24 +33,24 @@ class Reading:
     freedom: float = math.inf
 
 
-def exact(value: float) -> Reading:
+def exact(value: float) -> LogEstimate:
     """A figure of which no error is known."""
-    return Reading(value)
+    return LogEstimate(value)
 
 
-def with_error(value: float, error: float | None, freedom: float = math.inf) -> Reading:
+def with_error(value: float, error: float | None, freedom: float = math.inf) -> LogEstimate:
     """A positive figure with the error of another one; no error for 0 and less, which have no logarithm."""
-    return Reading(value, error if value > 0 else None, freedom)
+    return LogEstimate(value, error if value > 0 else None, freedom)
 
 
-def of_interval(value: float, low: float, high: float, freedom: float = math.inf) -> Reading:
+def of_interval(value: float, low: float, high: float, freedom: float = math.inf) -> LogEstimate:
     """A figure with a 95 % interval of its own, taken as normal in ln(value)."""
     if value <= 0 or not 0 < low <= high:
         return exact(value)
-    return Reading(value, (math.log(high) - math.log(low)) / (2 * Z_95), freedom)
+    return LogEstimate(value, (math.log(high) - math.log(low)) / (2 * Z_95), freedom)
 
 
-def of_samples(samples: Sequence[float]) -> Reading:
+def of_samples(samples: Sequence[float]) -> LogEstimate:
     """The median of repeats (at least one) with its error; no error for a single one, or with a 0 among them.
 
     The variance of the median of n normal samples is sigma^2 * pi / (2n + pi - 2): sigma^2 for n = 1, the well-known
@@ -62,7 +62,7 @@ def of_samples(samples: Sequence[float]) -> Reading:
     if n < 2 or min(samples) <= 0:
         return exact(value)
     sigma, freedom = _spread([math.log(sample) for sample in samples])
-    return Reading(value, sigma * math.sqrt(math.pi / (2 * n + math.pi - 2)), freedom)
+    return LogEstimate(value, sigma * math.sqrt(math.pi / (2 * n + math.pi - 2)), freedom)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from tests.timeline.traces import (
     write,
 )
 from workbench.base.errors import InputError, WorkbenchError
-from workbench.timeline.read import read_trace
+from workbench.timeline.trace_file import read_trace
 
 WHOLE = json.dumps(document(decode_events())).encode()
 AMID = WHOLE.index(b'{"ph"', 9000)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workbench.base.errors import InputError
+from workbench.compare.claims import Claims
 from workbench.compare.comparison import Comparison, Judged
+from workbench.compare.criteria import Criteria, make_criteria
 from workbench.compare.entry import Entry
 from workbench.compare.judge import judge
-from workbench.compare.kinds import KINDS
-from workbench.compare.liveness import Claims
 from workbench.compare.match import Match, Pair, match
 from workbench.compare.ratios import RUN_TO_RUN, collect
-from workbench.compare.read import read_sides
-from workbench.compare.rules import Rules, make_rules
+from workbench.compare.result_kinds import KINDS
+from workbench.compare.sides import read_sides
 
 _ORDER = ("regression", "improvement", "unresolved", "no interval", "same", "not timed")
 
@@ -35,7 +35,7 @@ def compare(
     Args:
         a: before: a file, or a folder of results.
         b: after.
-        fail_on: what counts, see `make_rules`.
+        fail_on: what counts, see `make_criteria`.
         print_only: what is shown and does not count.
         arms: an arm of A and one of B, where they have different names.
         allow: facts that may differ.
@@ -49,50 +49,43 @@ def compare(
     one, other = read_sides(a, b)
     if not 0 <= run_to_run < 1:
         raise InputError(f"must be from 0 to below 100, got {100 * run_to_run:g}", key="--run-to-run")
-    schemas = [schema for schema in KINDS if schema in one.entries and schema in other.entries]
-    rules = make_rules(
-        [metric for schema in schemas for metric in KINDS[schema].metrics], fail_on, print_only
-    )
-    if arms and not any(KINDS[schema].arms for schema in schemas):
-        raise InputError(f"{KINDS[schemas[0]].title} have no arms", key="--arms")
-    matches = {
-        schema: match(
-            KINDS[schema],
-            one.entries[schema],
-            other.entries[schema],
-            arms=arms if KINDS[schema].arms else None,
-            allow=allow,
-        )
-        for schema in schemas
+    kinds = {
+        schema: kind for schema, kind in KINDS.items() if schema in one.entries and schema in other.entries
     }
-    if claims:
-        claims.check_applies([pair for found in matches.values() for pair in found.pairs])
-    return _compared(one.name, other.name, matches, rules, claims, run_to_run)
-
-
-def _compared(
-    a: str, b: str, matches: Mapping[str, Match], rules: Rules, claims: Claims | None, run_to_run: float
-) -> Comparison:
-    families = [
-        family
-        for schema, found in matches.items()
-        for family in collect(found.pairs, rules.of(KINDS[schema].metrics), run_to_run)
+    criteria = make_criteria([each for kind in kinds.values() for each in kind.metrics], fail_on, print_only)
+    if arms and not any(kind.arms for kind in kinds.values()):
+        raise InputError(f"{next(iter(kinds.values())).title} have no arms", key="--arms")
+    matches = [
+        match(kind, one.entries[schema], other.entries[schema], arms=arms, allow=allow)
+        for schema, kind in kinds.items()
     ]
-    pairs = [pair for found in matches.values() for pair in found.pairs]
-    figures = judge(families)
+    pairs = [pair for found in matches for pair in found.pairs]
+    if claims:
+        claims.check_applies(pairs)
+    figures = _figures(matches, criteria, run_to_run)
     return Comparison(
-        a=a,
-        b=b,
-        kinds=tuple(KINDS[schema].title for schema in matches),
-        figures=tuple(sorted(figures, key=_place)),
+        a=one.name,
+        b=other.name,
+        kinds=tuple(found.kind.title for found in matches),
+        figures=figures,
         failures=tuple(line for pair in pairs for line in _failures(pair, claims)),
         unfit=tuple(f"{pair.label}: {line}" for pair in pairs for line in _unfit(pair.a)),
-        missing=tuple(label for found in matches.values() for label in found.only_a),
-        added=tuple(label for found in matches.values() for label in found.only_b),
-        missing_fails=rules.missing,
-        unjudged=tuple(_unjudged(figures, pairs, rules)),
-        notes=(*(note for found in matches.values() for note in found.notes), *_notes(pairs)),
+        missing=tuple(label for found in matches for label in found.only_a),
+        added=tuple(label for found in matches for label in found.only_b),
+        missing_fails=criteria.missing,
+        unjudged=tuple(_unjudged(figures, criteria)),
+        notes=(*(note for found in matches for note in found.notes), *_notes(pairs)),
     )
+
+
+def _figures(matches: Sequence[Match], criteria: Criteria, run_to_run: float) -> tuple[Judged, ...]:
+    """Every figure with its verdict, regressions first."""
+    families = [
+        family
+        for found in matches
+        for family in collect(found.pairs, criteria.of(found.kind.metrics), run_to_run)
+    ]
+    return tuple(sorted(judge(families), key=_place))
 
 
 def _place(figure: Judged) -> tuple[bool, int, float]:
@@ -115,14 +108,14 @@ def _unfit(a: Entry) -> tuple[str, ...]:
     return (a.died, *a.failures) if a.died else a.failures
 
 
-def _unjudged(figures: Sequence[Judged], pairs: Sequence[Pair], rules: Rules) -> Iterator[str]:
+def _unjudged(figures: Sequence[Judged], criteria: Criteria) -> Iterator[str]:
     """Metrics that were named, or else all that count, which differ and were judged nowhere."""
     judged = {each.metric for each in figures if each.judged}
     differ = {each.metric for each in figures if each.counts and each.a != each.b}
-    if rules.limits:
+    if criteria.limits:
         there = {each.metric for each in figures}
         yield from (
-            name for name in rules.limits if name not in judged and (name in differ or name not in there)
+            name for name in criteria.limits if name not in judged and (name in differ or name not in there)
         )
     elif not judged:
         yield from sorted(differ)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.compare.reading import of_interval, of_samples
-from workbench.compare.steady import moderated
+from workbench.compare.log_estimates import of_interval, of_samples
+from workbench.compare.variances import moderated
 
 POSITIVE = st.floats(1e-3, 1e6)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.base.errors import InputError
+from workbench.base.files import unreadable
 
 MAX_BYTES = 4 << 30
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class TraceBytes:
     damage: str | None = None
 
 
-def read_bytes(path: Path) -> TraceBytes:
+def read_unpacked(path: Path) -> TraceBytes:
     """Reads a `.json` or `.json.gz`; what it is decided by its first bytes, not by its name.
 
     Raises:
@@ -34,17 +35,16 @@ def read_bytes(path: Path) -> TraceBytes:
     try:
         packed = path.read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=path) from None
+        raise unreadable(path, error) from error
     if not packed:
         raise InputError("the file is empty; expected a torch.profiler trace (.json or .json.gz)", file=path)
-    return _unpacked(packed, path) if packed.startswith(_GZIP) else TraceBytes(packed)
+    return _unpacked(packed, path) if packed.startswith(GZIP) else TraceBytes(packed)
 
 
 def _unpacked(packed: bytes, path: Path) -> TraceBytes:
     parts: list[bytes] = []
     size = 0
-    while packed.startswith(_GZIP):
+    while packed.startswith(GZIP):
         stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         part, damage = _inflated(stream, packed, MAX_BYTES - size)
         parts.append(part)
