@@ -47,7 +47,8 @@ def sweep(
         workbench plot sweep routing-b200
         workbench plot sweep results/runs/routing-b200-65638b629c35fca8 --problem tokens=8 --x num_warps
     """
-    from workbench.plots.sweep import find_run, read_run, select_problems, sweep_plots
+    from workbench.plots.sweep import sweep_plots
+    from workbench.trials.recorded_run import find_run, read_run, select_problems
 
     recorded = read_run(find_run(run, results))
     problems = select_problems(recorded, problem)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
+
 if TYPE_CHECKING:
     from workbench.report.table import Table
     from workbench.timeline.analysis import Analysis
@@ -49,19 +51,25 @@ def summary(
     rules: RulesFile = None,
     top: Top = 20,
     cpu: Cpu = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Where a step's time goes, by class and kernel, and how far the figures can be trusted.
 
+    --csv and --parquet write all kernels, a row each.
+
     Examples:
         workbench trace summary decode.json.gz
         workbench trace summary decode.json.gz --what-if routing=0.25x
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
+        workbench trace summary decode.json.gz --csv kernels.csv
     """
     import msgspec
 
     from workbench.report.trace_summary import summary_tables
+    from workbench.timeline.frames import kernels_frame
     from workbench.timeline.record import summary_record
     from workbench.timeline.summary import summarise
     from workbench.timeline.what_if import forecast, parse_factors
@@ -69,6 +77,7 @@ def summary(
     factors = parse_factors(what_if or ())
     found = summarise(_analyse([file], rules, cpu)[0])
     forecasted = forecast(found, factors) if factors else None
+    write_frame(csv, parquet, lambda: kernels_frame(found))
     record = msgspec.to_builtins(summary_record(found, forecasted)) if as_json else None
     _show(record or summary_tables(found, forecasted, top=top), markdown)
 
@@ -80,20 +89,27 @@ def diff(
     rules: RulesFile = None,
     top: Top = 20,
     cpu: Cpu = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """What changed from A to B, by class and then by kernel, also where several kernels became one.
 
+    --csv and --parquet write all changes by kernel, a row each.
+
     Examples:
         workbench trace diff split.json.gz fused.json.gz
         workbench trace diff split.json.gz fused.json.gz --markdown
+        workbench trace diff split.json.gz fused.json.gz --csv changes.csv
     """
     from workbench.report.trace_diff import diff_record, diff_tables
     from workbench.timeline.diff import compare
+    from workbench.timeline.frames import changes_frame
     from workbench.timeline.summary import summarise
 
     found = compare(*(summarise(analysis) for analysis in _analyse([a, b], rules, cpu)))
+    write_frame(csv, parquet, lambda: changes_frame(found))
     _show(diff_record(found) if as_json else diff_tables(found, top=top), markdown)
 
 

@@ -60,7 +60,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -79,7 +79,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row of a table.
 
     Attributes:
@@ -91,12 +91,12 @@ class Row:
 
     cells: tuple[Cell, ...]
     facets: Facets = EVERYTHING
-    detail: Table | None = None
+    detail: TableBlock | None = None
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableBlock:
     """A table.
 
     Attributes:
@@ -111,8 +111,8 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[TableRow, ...]
     sort: tuple[str, bool] | None = None
     total: str = "rows"
     folded: bool = False
@@ -146,7 +146,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selector:
     """Several things of which one is shown at a time.
 
     Attributes:
@@ -161,7 +161,7 @@ class Choice:
     kind: Literal["choice"] = "choice"
 
 
-Block = Table | Chart | HeatMap | Timeline | Text | Choice
+Block = TableBlock | Chart | HeatMap | Timeline | Text | Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,5 +233,5 @@ class Dashboard:
     devices: tuple[Choosable, ...]
     kernels: tuple[Choosable, ...]
     evidence: tuple[Choosable, ...]
-    damaged: Table | None
+    damaged: TableBlock | None
     panels: tuple[Panel, ...] = field(default=())

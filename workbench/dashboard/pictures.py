@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """An axis of a chart.
 
     Attributes:
@@ -89,8 +89,8 @@ class Chart:
     name: str
     title: str
     subtitle: str
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     series: tuple[Series, ...]
     rules: tuple[tuple[float, str], ...] = ()
     notes: tuple[str, ...] = ()

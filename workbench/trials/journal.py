@@ -25,6 +25,8 @@ from workbench.trials.trial import Evidence, Final, Resources, Stage, Status, Tr
 T = TypeVar("T")
 Damaged = Callable[[InputError], None]
 
+_SAMPLE = frozenset({"name", "round", "position", "time_us", "sm_mhz", "flags", "used"})
+
 
 class Journal:
     """An open journal; a context manager that holds the run's lock.
@@ -147,6 +149,15 @@ def read_finals(path: Path, damaged: Damaged | None = None) -> Iterable[Final]:
     return _read(path, _parse_final, damaged)
 
 
+def read_samples(path: Path) -> Iterable[Mapping[str, Any]]:
+    """Reads `samples.jsonl`: the fields of `workbench.measure.rounds.Sample` and the distribution of the inputs.
+
+    Raises:
+        InputError: names the line that is no sample.
+    """
+    return _read(path, _parse_sample)
+
+
 def _read(path: Path, parse: Callable[[Any], T], damaged: Damaged | None = None) -> Iterator[T]:
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
     for number, line in enumerate(lines[:-1], start=1):
@@ -194,6 +205,12 @@ def _parse_trial(fields: dict[str, Any]) -> Trial:
     for interval in ("ratio_ci", "ci_us"):
         fields[interval] = tuple(fields[interval]) if fields[interval] else None
     return Trial(**fields)
+
+
+def _parse_sample(fields: dict[str, Any]) -> Mapping[str, Any]:
+    if missing := _SAMPLE - fields.keys():
+        raise KeyError(*sorted(missing))
+    return fields
 
 
 def _parse_final(fields: dict[str, Any]) -> Final:

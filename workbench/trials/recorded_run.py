@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.trials.journal import read_trials
@@ -146,6 +147,15 @@ def read_about(path: Path) -> Mapping[str, Any]:
     if not isinstance(about, dict):
         raise InputError("damaged: must be a mapping", file=path)
     return about
+
+
+def slug_and_kernel(about: Mapping[str, Any]) -> tuple[str, str]:
+    """The slug of the device that a run is of, and the name of its kernel, from what `sweep.json` says."""
+    device, kernel, sweep = (_mapping(about, key) for key in ("device", "kernel", "sweep"))
+    slug = device.get("slug") or device_slug(
+        str(device.get("device_name") or sweep.get("device") or "unknown")
+    )
+    return str(slug), str(kernel.get("name") or sweep.get("kernel") or "unknown")
 
 
 def _mapping(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -56,6 +56,17 @@ class FiledWinner:
     source: Source
 
 
+def kernel_at_hand(name: str, problem: Mapping[str, int | str]) -> KernelAtHand | None:
+    """A shipped kernel as it is now, None where there is none of that name; importing them imports torch."""
+    from moe_kernels.registry import TUNABLES
+    from moe_kernels.tuned import source_hash
+
+    if name not in TUNABLES:
+        return None
+    kernel = TUNABLES[name].of(problem)
+    return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))
+
+
 def read_winners(
     folders: Sequence[Path],
     find_kernel: Callable[[str, Mapping[str, int | str]], KernelAtHand | None],

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
 from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import RecordedRun, read_about, run_of
+from workbench.trials.recorded_run import RecordedRun, read_about, run_of, slug_and_kernel
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
@@ -95,16 +94,16 @@ def _read_run(folder: Path, damages: Damages) -> SweepRun | None:
 def _run(
     folder: Path, about: Mapping[str, Any], trials: Sequence[Trial], finals: tuple[Final, ...]
 ) -> SweepRun:
-    device, kernel, sweep = (_mapping(about, name) for name in ("device", "kernel", "sweep"))
+    slug, kernel_name = slug_and_kernel(about)
+    kernel = _mapping(about, "kernel")
     default = {name: value for name, value in _mapping(about, "default").items() if _is_scalar(value)}
     known = {**about, "default": default or _guessed_default(trials)}
     recorded = run_of(folder, known, trials)
-    name = device.get("slug") or device_slug(str(device.get("device_name") or recorded.device))
     return SweepRun(
         id=folder.name,
         folder=folder,
-        slug=str(name),
-        kernel=str(kernel.get("name") or sweep.get("kernel") or "unknown"),
+        slug=slug,
+        kernel=kernel_name,
         ladder=next(
             (str(axis.get("name")) for axis in _axes(kernel) if axis.get("ladder") is True), "tokens"
         ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import geometric_mean
 
 from workbench.sweep.select import TIMED_MARGIN
 from workbench.trials.trial import Final, Trial
@@ -50,19 +50,15 @@ def _agreed(trials: Sequence[Trial]) -> Trial:
     ratios = [trial.ratio for trial in trials if trial.ratio is not None]
     return replace(
         trials[0],
-        time_us=_mean([trial.time_us for trial in trials if trial.time_us is not None]),
+        time_us=geometric_mean([trial.time_us for trial in trials if trial.time_us is not None]),
         ci_us=_hull([trial.ci_us for trial in trials if trial.ci_us is not None]),
-        ratio=_mean(ratios) if ratios else None,
+        ratio=geometric_mean(ratios) if ratios else None,
         ratio_ci=_hull([trial.ratio_ci for trial in trials if trial.ratio_ci is not None]),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
-
-
 def _means(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return _mean([low for low, _ in intervals]), _mean([high for _, high in intervals])
+    return geometric_mean([low for low, _ in intervals]), geometric_mean([high for _, high in intervals])
 
 
 def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""The arms of one load, side by side: what all plots of bench rows are collected from."""
+"""The arms of one load, side by side: what all pictures of bench rows are collected from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from workbench.bench.metrics import METRICS
 from workbench.bench.rows import BenchRow
 
 DEFAULT_BASELINE = "split"
+# Colours that tell arms apart, and arms that keep their colour whatever they are compared with.
+COLOURS = 6
+_PLACES = {"fused": 0, "tuned": 1}
 _WINDOWS = {"run": "over the run", "server_start": "since the server started"}
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ArmLoad:
     """One arm at one concurrency.
 
     Attributes:
@@ -37,7 +40,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedRun:
     """A run without figures.
 
     Attributes:
@@ -52,7 +55,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ComparedArm:
     """One arm.
 
     Attributes:
@@ -63,17 +66,17 @@ class Arm:
     """
 
     name: str
-    points: tuple[Point, ...]
-    failures: tuple[Failure, ...]
+    points: tuple[ArmLoad, ...]
+    failures: tuple[FailedRun, ...]
     acceptance: str | None
 
-    def having(self, metric: str) -> tuple[Point, ...]:
+    def having(self, metric: str) -> tuple[ArmLoad, ...]:
         """The points with this metric."""
         return tuple(point for point in self.points if metric in point.figures)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ArmComparison:
     """The arms of one load.
 
     Attributes:
@@ -85,7 +88,7 @@ class Comparison:
     """
 
     name: str
-    arms: tuple[Arm, ...]
+    arms: tuple[ComparedArm, ...]
     baseline: str
     subtitle: str
     unbounded: bool
@@ -104,7 +107,7 @@ class Comparison:
         return (_told_n(self, metric), *_told_failures(self))
 
 
-def compare_arms(rows: Sequence[BenchRow], baseline: str | None = None) -> list[Comparison]:
+def compare_arms(rows: Sequence[BenchRow], baseline: str | None = None) -> list[ArmComparison]:
     """Puts rows side by side, one comparison a load.
 
     Args:
@@ -125,13 +128,22 @@ def compare_arms(rows: Sequence[BenchRow], baseline: str | None = None) -> list[
     return [_compare(load or "", group, baseline) for load, group in loads.items()]
 
 
-def _compare(load: str, rows: Sequence[BenchRow], baseline: str | None) -> Comparison:
+def palette_places(arms: Sequence[str], baseline: str | None) -> dict[str, int]:
+    """The place of each arm in a palette of `COLOURS`, -1 for the baseline's grey: an arm looks the same everywhere."""
+    taken = {_PLACES[arm] for arm in arms if arm in _PLACES and arm != baseline}
+    free = [place for place in range(COLOURS) if place not in taken]
+    others = [arm for arm in arms if arm != baseline and arm not in _PLACES]
+    places = {arm: free[index % len(free)] for index, arm in enumerate(others)} | _PLACES
+    return {arm: -1 if arm == baseline else places[arm] for arm in arms}
+
+
+def _compare(load: str, rows: Sequence[BenchRow], baseline: str | None) -> ArmComparison:
     check_comparable(rows)
     groups = _by_arm(rows)
     names = list(groups)
     grey = next((name for name in (baseline, DEFAULT_BASELINE) if name in names), names[0])
     ordered = [grey, *(name for name in names if name != grey)]
-    return Comparison(
+    return ArmComparison(
         name=load,
         arms=tuple(_arm(name, groups[name]) for name in ordered),
         baseline=grey,
@@ -158,16 +170,16 @@ def _by_arm(rows: Sequence[BenchRow]) -> dict[str, list[BenchRow]]:
     return found
 
 
-def _arm(name: str, rows: Sequence[BenchRow]) -> Arm:
+def _arm(name: str, rows: Sequence[BenchRow]) -> ComparedArm:
     loads: dict[float, list[BenchRow]] = defaultdict(list)
     failures = []
     for row in rows:
         if row.status != "ok":
-            failures.append(Failure(row.concurrency, row.status, row.reason or ""))
+            failures.append(FailedRun(row.concurrency, row.status, row.reason or ""))
         elif (concurrency := _in_flight(row)) is not None:
             loads[concurrency].append(row)
     windows = {row.acceptance_window for row in rows if row.acceptance_window is not None}
-    return Arm(
+    return ComparedArm(
         name,
         tuple(_point(concurrency, loads[concurrency]) for concurrency in sorted(loads)),
         tuple(failures),
@@ -188,7 +200,7 @@ def _in_flight(row: BenchRow) -> float | None:
     return round(rate.value * (ttft.value + tpot.value * (row.output_tokens - 1)) / 1e3, 2)
 
 
-def _point(concurrency: float, rows: Sequence[BenchRow]) -> Point:
+def _point(concurrency: float, rows: Sequence[BenchRow]) -> ArmLoad:
     shared = [name for name in METRICS if all(name in row.metrics for row in rows)]
     figures = {
         name: rows[0].metrics[name]
@@ -198,7 +210,7 @@ def _point(concurrency: float, rows: Sequence[BenchRow]) -> Point:
         for name in shared
     }
     repeats = max((len(figure.samples) for row in rows for figure in row.metrics.values()), default=0)
-    return Point(
+    return ArmLoad(
         concurrency,
         rows[0].draft_tokens,
         figures,
@@ -220,7 +232,7 @@ def _subtitle(load: str, rows: Sequence[BenchRow]) -> str:
     return " · ".join(filter(None, (brief(load, 40), told, device, gpus, model, f"measured by {sources}")))
 
 
-def _told_n(comparison: Comparison, metric: str) -> str:
+def _told_n(comparison: ArmComparison, metric: str) -> str:
     points = [point for arm in comparison.arms for point in arm.having(metric)]
     if not points:
         return "n = 0"
@@ -241,10 +253,10 @@ def _range(values: Iterable[int]) -> str:
     return f"{known[0]:,}" if known[0] == known[-1] else f"{known[0]:,} to {known[-1]:,}"
 
 
-def _told_failures(comparison: Comparison) -> list[str]:
+def _told_failures(comparison: ArmComparison) -> list[str]:
     notes = []
     for arm in comparison.arms:
-        by_status: dict[str, list[Failure]] = defaultdict(list)
+        by_status: dict[str, list[FailedRun]] = defaultdict(list)
         for failure in arm.failures:
             by_status[failure.status].append(failure)
         for status, failures in by_status.items():
@@ -259,5 +271,5 @@ def _told_failures(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _place(failure: Failure) -> str:
+def _place(failure: FailedRun) -> str:
     return "unlimited concurrency" if failure.concurrency is None else f"{failure.concurrency:g}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,12 +38,6 @@ def time_us(value: float | None, evidence: str) -> str:
 def times(speedup: float | None, evidence: str) -> str:
     """A speed-up."""
     return "-" if speedup is None else f"{about(evidence)}{speedup:.2f}x"
-
-
-def geometric_mean(values: Iterable[float]) -> float | None:
-    """Of positive numbers, None without any."""
-    logs = [math.log(value) for value in values]
-    return math.exp(sum(logs) / len(logs)) if logs else None
 
 
 def moment(date: str) -> datetime | None:
