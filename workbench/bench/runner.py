@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from workbench.base.errors import WorkbenchError
+from workbench.base.ranges import marked
 from workbench.base.text import brief
 from workbench.bench.engine import Clock, EnergyMeter, Engine, NoEnergy, Session, WallClock
 from workbench.bench.figures import Figure, of_repeats
@@ -116,17 +117,19 @@ class _Load:
         """One run; a negative repeat warms up and is not counted. All arms get the same prompts in a repeat."""
         assert arm.session is not None
         when = f"repeat {repeat + 1} of {self._workload.repeats}" if repeat >= 0 else "warm-up"
-        self._told(f"{arm.name} at concurrency {self._batch}, {when}")
+        told = f"{arm.name} at concurrency {self._batch}, {when}"
+        self._told(told)
         try:
-            timing = time_run(
-                arm.session,
-                batch=self._batch,
-                output_tokens=self._workload.output_tokens,
-                seed=self._workload.seed + max(repeat, 0),
-                timeout_s=self._workload.timeout_s,
-                clock=self._clock,
-                energy=self._energy,
-            )
+            with marked(told):
+                timing = time_run(
+                    arm.session,
+                    batch=self._batch,
+                    output_tokens=self._workload.output_tokens,
+                    seed=self._workload.seed + max(repeat, 0),
+                    timeout_s=self._workload.timeout_s,
+                    clock=self._clock,
+                    energy=self._energy,
+                )
         except Exception as error:
             arm.failed(error, when)
             return

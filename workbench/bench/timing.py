@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workbench.base.ranges import in_range
 from workbench.bench.engine import Clock, EnergyMeter, Session, Step
 from workbench.bench.metrics import LATENCIES, PERCENTILES, latency_metric
 
@@ -94,11 +95,12 @@ def time_run(
     """
     session.start(seed)
     arrivals, counted = _Arrivals(output_tokens, batch), Step(())
+    prefill, decode = in_range("prefill", session.prefill), in_range("decode step", session.step)
     before, started = energy.joules(), clock.now()
-    first = tuple(session.prefill())
+    first = tuple(prefill())
     arrivals.add(first, clock.now() - started)
     while not arrivals.done:
-        step = session.step()
+        step = decode()
         arrivals.add(step.tokens, now := clock.now() - started)
         counted = _sum(counted, step)
         if now > timeout_s:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Nvtx = Annotated[
+    bool, typer.Option("--nvtx", help="Name ranges for Nsight Systems (nsys); they cost a little time.")
+]
 
 
 def check_evidence(evidence: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import comma_counts, comma_list, named_file
+from workbench.cli.arguments import Nvtx, comma_counts, comma_list, named_file
 from workbench.cli.bench_options import Arms, Checkpoint, DeviceName, Json, Layers, Model, Seed
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(
     eager: Annotated[bool, typer.Option("--eager", help="No CUDA graph.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what a killed run has done.")] = False,
     seed: Seed = None,
+    nvtx: Nvtx = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")] = Path("results"),
     as_json: Json = False,
 ) -> None:
@@ -59,6 +60,7 @@ def run(
         workbench bench run chat --layers 6 --concurrency 1,8
         workbench bench run mine.yaml --model tiny --device cpu --arms split,fused
     """
+    from workbench.base.ranges import nvtx_ranges
     from workbench.base.shipped import shipped_workloads
     from workbench.bench.gemma4.models import ModelSource, find_torch_device
     from workbench.bench.workload import load_workload
@@ -77,8 +79,9 @@ def run(
         device=find_torch_device(device),
         seed=loaded.workload.seed,
     )
-    engine = _engine(loaded, source, assistant, graph=False if eager else None)
-    _record(loaded.workload, engine, source.device, out, as_json, fresh=fresh, eager=eager)
+    with nvtx_ranges(nvtx):
+        engine = _engine(loaded, source, assistant, graph=False if eager else None)
+        _record(loaded.workload, engine, source.device, out, as_json, fresh=fresh, eager=eager)
 
 
 def _engine(

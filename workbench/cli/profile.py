@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.arguments import Nvtx
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,6 +42,7 @@ def profile(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Traces, summaries, page.")] = Path(
         "profile"
     ),
+    nvtx: Nvtx = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Decode steps of several arms on the same weights: do they agree, where does the time go, what is it worth.
@@ -51,15 +54,18 @@ def profile(
         workbench profile --model tiny --device cpu --out profile
         workbench profile --model 26b-a4b --batch 16 --graph --out profile-b16
         workbench profile --arms split,fused --layers 6 --eager
+        nsys profile --trace=cuda,nvtx workbench profile --eager --nvtx
     """
     from workbench.base.errors import GateError
+    from workbench.base.ranges import nvtx_ranges
     from workbench.report.profile import profile_record, write_profile
     from workbench.report.table import print_json
     from workbench.timeline.profile import run_profile
 
     request = _request(model, arms, batch, steps, graph, layers, context, device, seed)
     _check_writable(out)
-    found = run_profile(request, _tell)
+    with nvtx_ranges(nvtx):
+        found = run_profile(request, _tell)
     files = write_profile(found, out)
     if as_json:
         print_json({**profile_record(found), "files": {name: str(file) for name, file in files.items()}})

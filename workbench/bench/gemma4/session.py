@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from workbench.base.ranges import in_range
 from workbench.bench.engine import Step
 from workbench.models.gemma4 import Gemma4Assistant, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import find_arm, running
@@ -132,12 +133,13 @@ class DraftSession(_GreedySession):
         # Whatever an empty cache would have attention do, no run does it.
         load.cache.lengths.fill_(1)
         with running(model, find_arm(load.arm)):
-            self._draft = make_drafter(model, assistant, load.cache, self._request, (token, state))
-            self._check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
+            drafter = make_drafter(model, assistant, load.cache, self._request, (token, state))
+            check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
                 partial(model.step, cache=load.cache),
                 token.expand(-1, draft_tokens + 1).contiguous(),
                 enabled=load.graph,
             )
+        self._draft, self._check = in_range("draft", drafter), in_range("verify", check)
 
     def _begin(self, hidden: Tensor) -> None:
         state = hidden[:, None]
