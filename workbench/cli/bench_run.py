@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.bench.gemma4.engine import Gemma4Engine
     from workbench.bench.gemma4.models import ModelSource
     from workbench.bench.rows import BenchRow
-    from workbench.bench.workload import LoadedWorkload, Workload
+    from workbench.bench.workload import DecodeWorkload, LoadedWorkload
 
 
 def run(
@@ -100,7 +100,7 @@ def _engine(
 
 
 def _record(
-    workload: Workload,
+    workload: DecodeWorkload,
     engine: Gemma4Engine,
     device: torch.device,
     out: Path,
@@ -137,7 +137,7 @@ def _record(
         raise NothingValidError(f"{path}: no run succeeded; {rows[0].reason}")
 
 
-def _runs(workload: Workload, known: tuple[BenchRow, ...]) -> int:
+def _runs(workload: DecodeWorkload, known: tuple[BenchRow, ...]) -> int:
     loads = len(workload.concurrency) - len(known) // len(workload.arms)
     return loads * len(workload.arms) * (workload.warm_up + workload.repeats)
 

@@ -23,6 +23,7 @@ from workbench.cli import (
     plot,
     profile,
     rank,
+    schema,
     show,
     sweep,
     trace,
@@ -50,6 +51,7 @@ for command in (
     compare.compare,
     devices.devices,
     doctor.doctor,
+    schema.schema,
 ):
     app.command()(command)
 app.command("import")(import_tables.import_tables)
