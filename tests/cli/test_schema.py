@@ -60,7 +60,9 @@ def test_a_schema_is_one_and_says_what_every_key_means(kind):
         assert section["additionalProperties"] is False
         # What a key refers to says itself what it is.
         texts = {key: json.dumps(value) for key, value in section["properties"].items()}
-        assert [key for key, text in texts.items() if '"description"' not in text and "$ref" not in text] == []
+        assert [
+            key for key, text in texts.items() if '"description"' not in text and "$ref" not in text
+        ] == []
         assert section["description"]
 
 

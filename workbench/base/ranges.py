@@ -44,7 +44,8 @@ def nvtx_range(name: str) -> AbstractContextManager[object]:
     """A range, asked for or not; it may be entered again, also within itself."""
     import nvtx
 
-    return nvtx.annotate(name, domain=DOMAIN)
+    shown: AbstractContextManager[object] = nvtx.annotate(name, domain=DOMAIN)
+    return shown
 
 
 def marked(name: str) -> AbstractContextManager[object]:

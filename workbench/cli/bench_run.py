@@ -10,6 +10,7 @@ import typer
 
 from workbench.cli.arguments import Nvtx, comma_counts, comma_list, named_file
 from workbench.cli.bench_options import Arms, Checkpoint, DeviceName, Json, Layers, Model, Seed
+from workbench.cli.completion import workload_names
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 def run(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A workload file, or the name of a shipped one (`chat`).")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A workload file, or the name of a shipped one (`chat`).",
+            autocompletion=workload_names,
+        ),
     ],
     model: Model = "26b-a4b",
     checkpoint: Checkpoint = None,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.completion import device_names
+
 
 def devices(
     name: Annotated[
@@ -14,6 +16,7 @@ def devices(
             metavar="NAME",
             help="One device: a slug, CUDA's name, an alias, or your own .yaml file.",
             show_default=False,
+            autocompletion=device_names,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -36,7 +36,6 @@ UsageProblem: Any = next(each for each in typer.BadParameter.__mro__ if each.__n
 app = typer.Typer(
     name="workbench",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.arguments import Nvtx
+from workbench.cli.completion import arm_names, model_names
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: Annotated[str, typer.Option(metavar="NAME", help="26b-a4b, or tiny.")] = "26b-a4b",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="26b-a4b, or tiny.", autocompletion=model_names)
+    ] = "26b-a4b",
     arms: Annotated[
-        str, typer.Option(metavar="ARM,...", help="The first is what the others are compared with.")
+        str,
+        typer.Option(
+            metavar="ARM,...",
+            help="The first is what the others are compared with.",
+            autocompletion=arm_names,
+        ),
     ] = "split,fused,tuned",
     batch: Annotated[int, typer.Option(metavar="B", help="Sequences, one token a step each.")] = 1,
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of an arm in each round.")] = 8,

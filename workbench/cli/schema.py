@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.completion import fitting
+
 # The model that reads each kind of file.
 MODELS = {
     "sweep": ("workbench.sweep.spec", "SweepSpec"),
@@ -16,8 +18,15 @@ MODELS = {
 }
 
 
+def kind_names(incomplete: str) -> list[str]:
+    """Kinds of files that have a schema."""
+    return fitting(MODELS, incomplete)
+
+
 def schema(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(MODELS)}.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help=f"One of {', '.join(MODELS)}.", autocompletion=kind_names)
+    ],
 ) -> None:
     """Print the JSON Schema of a YAML file, by which editors complete keys and show what they mean.
 

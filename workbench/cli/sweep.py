@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.arguments import Nvtx, named_file
+from workbench.cli.completion import device_names, sweep_names
 
 if TYPE_CHECKING:
     from workbench.devices import Device
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A sweep file, or the name of a shipped one (`routing`).")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A sweep file, or the name of a shipped one (`routing`).",
+            autocompletion=sweep_names,
+        ),
     ],
     device: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             help="`auto`: the GPU at hand, else what the sweep names; or a slug, alias or YAML.",
+            autocompletion=device_names,
         ),
     ] = "auto",
     out: Annotated[
