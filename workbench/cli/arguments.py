@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Axis
+
+Nvtx = Annotated[
+    bool, typer.Option("--nvtx", help="Name ranges for Nsight Systems (nsys); they cost a little time.")
+]
 
 
 def check_evidence(evidence: str | None) -> None:

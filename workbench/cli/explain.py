@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.completion import device_names, kernel_names
+
 if TYPE_CHECKING:
     from moe_kernels.tunable import Problem, TunableKernel
     from workbench.devices.device import Device
@@ -16,7 +18,12 @@ _NAME_ONE = "there is no CUDA GPU at hand; name one (see `workbench devices`)"
 
 def explain(
     kernel: Annotated[
-        str, typer.Argument(metavar="KERNEL", help="A kernel, or package.module:NAME for one of your own.")
+        str,
+        typer.Argument(
+            metavar="KERNEL",
+            help="A kernel, or package.module:NAME for one of your own.",
+            autocompletion=kernel_names,
+        ),
     ],
     problem: Annotated[
         str,
@@ -26,7 +33,10 @@ def explain(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="A slug, CUDA's name or an alias; else the GPU at hand.", show_default=False
+            metavar="NAME",
+            help="A slug, CUDA's name or an alias; else the GPU at hand.",
+            show_default=False,
+            autocompletion=device_names,
         ),
     ] = None,
     evidence: Annotated[

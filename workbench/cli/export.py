@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.completion import device_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 def export(
     engine: Annotated[str, typer.Argument(metavar="vllm|sglang", help="Who will load the tables.")],
-    device: Annotated[str, typer.Option(metavar="NAME", help="A slug, CUDA's name or an alias.")],
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="A slug, CUDA's name or an alias.", autocompletion=device_names),
+    ],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where to write; what the engine's variable will name.")
     ],

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.frames import Dtype, frame_of
-from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
-from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, Summary, analyse, summarise
+from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, Summary, summarise
 
 if TYPE_CHECKING:
     from pandas import DataFrame
