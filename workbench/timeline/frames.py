@@ -134,7 +134,7 @@ def changes_frame(diff: Diff) -> DataFrame:
 
 def _summary(trace: str | Path, rules: str | Path | None, cpu: bool) -> Summary:
     loaded = load_rules(Path(rules) if rules is not None else None)
-    return summarise(analyse(read_trace(Path(trace), cpu=cpu), loaded))
+    return summarise(analyse_file(Path(trace), loaded, cpu=cpu))
 
 
 def _with_evidence(frame: DataFrame, summary: Summary) -> DataFrame:
