@@ -19,15 +19,13 @@ from typing import Annotated
 
 import msgspec
 
+from moe_kernels.tunable import Problem, Value
 from workbench.base.errors import InputError
 from workbench.base.files import read_bytes
 
 SCHEMA = "workbench.seeds/1"
 _HEAD = 256
 MAX_BYTES = 32 * 1024 * 1024
-
-Value = int | float | str
-Problem = Mapping[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
