@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.base.errors import InputError
 from workbench.base.text import brief
-from workbench.trials.journal import read_trials
+from workbench.trials.journal import read_about, read_trials
 from workbench.trials.trial import Evidence, Status, Trial
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ class ProblemTrials:
     """The trials of one problem.
 
     Attributes:
-        problem: every axis.
         label: the axes that vary in the run: `tokens=8 dtype=bf16`.
         trials: in the order in which their results were known.
         default: the default's trial, None where it is not known or was not tried.
@@ -51,10 +50,6 @@ class RecordedRun:
     """A run of a sweep.
 
     Attributes:
-        name: its id.
-        kernel: what was tuned.
-        device: the GPU's name.
-        evidence: how its times came about: measured, modelled or replayed.
         problems: in the order of the sweep.
     """
 
@@ -118,9 +113,9 @@ def run_of(folder: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> R
         about: what `sweep.json` says.
         trials: at least one.
     """
-    sweep, device = _mapping(about, "sweep"), _mapping(about, "device")
+    sweep, device = section(about, "sweep"), section(about, "device")
     kernel = str(sweep.get("kernel", "unknown kernel"))
-    defaults = _Defaults(_mapping(about, "default") or _mapping(sweep, "default"), kernel)
+    defaults = _Defaults(section(about, "default") or section(sweep, "default"), kernel)
     return RecordedRun(
         name=folder.resolve().name,
         kernel=brief(kernel, 80),
@@ -131,24 +126,8 @@ def run_of(folder: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> R
     )
 
 
-def read_about(path: Path) -> Mapping[str, Any]:
-    """Reads `sweep.json`.
-
-    Raises:
-        InputError: it cannot be read, or is no JSON object.
-    """
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"damaged: {error}", file=path) from error
-    if not isinstance(about, dict):
-        raise InputError("damaged: must be a mapping", file=path)
-    return about
-
-
-def _mapping(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def section(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What a run says under a key, where that is a mapping; else nothing."""
     value = about.get(key)
     return value if isinstance(value, dict) else {}
 

@@ -13,8 +13,8 @@ from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
-from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import RecordedRun, read_about, run_of
+from workbench.trials.journal import read_about, read_finals, read_trials
+from workbench.trials.recorded_run import RecordedRun, run_of
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from moe_kernels.tunable import Value
 from workbench.base.errors import InputError
 from workbench.sweep.constraints import Constraint
-from workbench.sweep.constraints.column import Column, column_of, constant
+from workbench.sweep.constraints.column import ValueColumn, column_of, constant
 from workbench.sweep.constraints.columns import evaluator
 
 Places = NDArray[Any]
@@ -43,7 +43,6 @@ class Domain:
     """The levels of one parameter that are still possible.
 
     Attributes:
-        levels: the values.
         offsets: for each, what it adds to the key of a config.
     """
 
@@ -71,9 +70,7 @@ class Predicate:
         domains: of the parameters.
 
     Attributes:
-        index: as given.
         names: the parameters that it reads, in the order of `domains`.
-        constraint: as given.
     """
 
     def __init__(
@@ -143,7 +140,7 @@ class Predicate:
         self._settle(verdicts, decided, places)
         return verdicts
 
-    def _settle(self, verdicts: Verdicts, decided: Column, places: Mapping[str, Places]) -> None:
+    def _settle(self, verdicts: Verdicts, decided: ValueColumn, places: Mapping[str, Places]) -> None:
         """Asks Python for the verdicts that numpy leaves in doubt."""
         if not decided.doubtful.any():
             return
