@@ -58,7 +58,6 @@ class ProblemSearch:
         lock: held while the strategy is at work.
 
     Attributes:
-        problem: every axis.
         legal: configs that the space holds for it.
     """
 

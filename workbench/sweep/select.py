@@ -24,9 +24,6 @@ class Winner:
     """The config to publish for one problem.
 
     Attributes:
-        problem: every axis.
-        config: every parameter.
-        evidence: of the times.
         time_us: microseconds a call.
         ci_us: its interval, where measured.
         default_time_us: the default's time in the same run; None where the default is not valid.

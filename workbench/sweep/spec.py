@@ -53,7 +53,6 @@ class Search(_Section):
         strategy: `auto`, a model of all that is known so far; `optuna`, Optuna's TPE; `random`, drawn without
             repeating; `exhaustive`, every config in the file's order; or `ranked`, in the order of the model's prior.
         trials: the most configs tried per problem, the default beside them.
-        seed: of whatever is drawn.
     """
 
     strategy: Literal["auto", "optuna", "random", "exhaustive", "ranked"] = "auto"
@@ -94,11 +93,7 @@ class Measure(_Section):
 
 
 class Verify(_Section):
-    """How configs are checked before any timing.
-
-    Attributes:
-        seeds: how many inputs are drawn.
-    """
+    """How configs are checked before any timing."""
 
     seeds: int = Field(default=3, ge=1, le=1000)
 
@@ -125,9 +120,6 @@ class SweepSpec(_Section):
         problems: the values of every axis of the kernel; the problems are their product.
         space: the values to try of some parameters of the kernel; the others stay at their default.
         constraints: expressions over axes and parameters that every config must satisfy.
-        search: how configs are picked.
-        measure: how they are timed.
-        verify: how they are checked.
         seeds: recordings and results files with configs to start from, relative to the sweep file.
         evaluate: a recording to replay; device, kernel, problems and space then come from it.
         default: the baseline of a replayed sweep, by parameter.
@@ -169,8 +161,6 @@ class LoadedSpec:
 
     Attributes:
         spec: the sweep as the file has it, or as the command line overrides it.
-        source: the file.
-        constraints: the spec's constraints, parsed.
     """
 
     spec: SweepSpec
