@@ -132,6 +132,11 @@ def section(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def own_baseline(trials: Iterable[Trial]) -> Trial | None:
+    """The default's trial: times are paired with the default's of their round, so only its own ratio is exactly 1."""
+    return next((trial for trial in trials if trial.ratio == 1.0 and trial.ratio_ci == (1.0, 1.0)), None)
+
+
 class _Defaults:
     """Finds the default's trial: by the run's own record, by its ratio of 1 to itself, or by the shipped kernel."""
 
@@ -142,9 +147,7 @@ class _Defaults:
     def find(self, trials: Sequence[Trial]) -> Trial | None:
         if self._recorded:
             return _first(trials, {**trials[0].config, **self._recorded})
-        # A time is paired with the default's of the same round; only the default's own ratio is exactly 1.
-        own = next((trial for trial in trials if trial.ratio == 1.0 and trial.ratio_ci == (1.0, 1.0)), None)
-        return own or _first(trials, self._of_shipped())
+        return own_baseline(trials) or _first(trials, self._of_shipped())
 
     def _of_shipped(self) -> Config:
         if self._shipped is None:

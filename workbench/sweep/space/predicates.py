@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,6 @@ class Predicate:
         self.constraint = constraint
         self._raised = False
         self._settled = 0
-        self._table: Verdicts | None = None
         self.names = tuple(name for name in domains if name in constraint.names)
         self._fixed = {name: fixed[name] for name in constraint.names - set(domains)}
         self._levels = {name: domains[name].levels for name in self.names}
@@ -93,22 +93,19 @@ class Predicate:
         """How many combinations of levels it tells apart."""
         return math.prod(map(len, self._levels.values()))
 
-    @property
+    @cached_property
     def table(self) -> Verdicts | None:
         """The verdict on every combination, an axis a name; None where there are too many."""
-        return self._tabulate()
-
-    def _tabulate(self) -> Verdicts | None:
-        if self._table is None and self.size <= TABLE_SIZE:
-            shape = [len(levels) for levels in self._levels.values()]
-            places = np.indices(shape, np.intp, sparse=True)
-            self._table = self.verdicts(dict(zip(self.names, places, strict=True)))
-        return self._table
+        if self.size > TABLE_SIZE:
+            return None
+        shape = [len(levels) for levels in self._levels.values()]
+        places = np.indices(shape, np.intp, sparse=True)
+        return self.verdicts(dict(zip(self.names, places, strict=True)))
 
     @property
     def raised(self) -> bool:
         """Whether any evaluation so far has raised; those of the table are all made first."""
-        self._tabulate()
+        _ = self.table
         return self._raised
 
     @property
