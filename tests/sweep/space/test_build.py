@@ -140,12 +140,12 @@ def test_problems_that_no_constraint_tells_apart_share_one_table(space):
     assert len(first) < len(second)
 
 
-def test_candidates_are_made_one_by_one(space):
+def test_configs_are_made_one_by_one(space):
     values = {"block": list(range(1000)), "scale": [place / 8 for place in range(1000)]}
     found = space(space=json.dumps(values), constraints="[]")
     assert [len(configs) for configs in found.configs] == [1_000_000, 1_000_000]
-    first = list(itertools.islice(found.candidates(), 2))
-    assert [each.config["block"] for each in first] == [0, 0]
+    first = list(itertools.islice(found.configs[0], 2))
+    assert [config["block"] for config in first] == [0, 0]
     assert found.configs[0].find({"block": 999, "mode": "fast", "scale": 0.5}) == 999_004
 
 
@@ -166,5 +166,8 @@ def test_a_space_holds_exactly_what_the_constraints_allow(space, rows, blocks, l
         with pytest.raises(InputError, match="no config is left"):
             space(**keys)
         return
-    found = space(**keys).candidates(with_default=False)
-    assert [(each.problem["rows"], each.config["block"]) for each in found] == expected
+    found = space(**keys)
+    pairs = zip(found.problems, found.configs, strict=True)
+    assert [
+        (problem["rows"], config["block"]) for problem, configs in pairs for config in configs
+    ] == expected
