@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
-from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import RecordedRun, read_about, run_of, slug_and_kernel
+from workbench.trials.journal import read_about, read_finals, read_trials
+from workbench.trials.recorded_run import RecordedRun, run_of, slug_and_kernel
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
