@@ -47,7 +47,6 @@ class OfDevices(PanelOptions):
 
     Attributes:
         devices: only these slugs or aliases.
-        kernels: only these.
     """
 
     devices: Names = ()

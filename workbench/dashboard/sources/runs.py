@@ -28,15 +28,10 @@ class SweepRun:
 
     Attributes:
         id: the run's id; `<id>.before-<time>` where a later `--fresh` put it aside.
-        folder: its journal.
-        slug: of its device.
-        kernel: what was tuned.
         ladder: the axis along which a results file has its rows.
         shorts: what results files call the axes.
         started: ISO 8601, empty where that is not known.
         default: the kernel's default config, empty where that is not known.
-        recorded: its trials by problem.
-        finals: the re-timings of finalists.
     """
 
     id: str

@@ -18,8 +18,6 @@ class Curve:
     """How one problem's search went.
 
     Attributes:
-        label: the problem.
-        trials: how many there were.
         found_at: the trial, from 1, of each improvement.
         best_us: the best time from then on, microseconds; as many as `found_at`.
         default_us: the default's time, None where there is none.
@@ -45,9 +43,7 @@ class ConvergenceInfo:
 
     Attributes:
         curves: one a problem, at most `MOST_PANELS`.
-        left_out: problems beyond those.
         about: what stands before a speed-up that was not measured.
-        heading: what stands around it.
     """
 
     curves: tuple[Curve, ...]
