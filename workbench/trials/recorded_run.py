@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
+from workbench.base.files import read_text
 from workbench.base.text import brief
 from workbench.trials.journal import read_trials
 from workbench.trials.trial import Evidence, Status, Trial
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config, Problem
+
+# Of what a run says of itself, which is kilobytes.
+MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +143,7 @@ def read_about(path: Path) -> Mapping[str, Any]:
         InputError: it cannot be read, or is no JSON object.
     """
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
+        about = json.loads(read_text(path, MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"damaged: {error}", file=path) from error
     if not isinstance(about, dict):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_text
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
 from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import RecordedRun, read_about, run_of, slug_and_kernel
+from workbench.trials.recorded_run import MOST_BYTES, RecordedRun, read_about, run_of, slug_and_kernel
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ def _axes(kernel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _started(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return str(json.loads(read_text(path, MOST_BYTES))["started"])
+    except (InputError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

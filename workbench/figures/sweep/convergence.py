@@ -54,7 +54,7 @@ class ConvergenceInfo:
 
 def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> ConvergenceInfo:
     """Follows the best time through the trials of each problem, in the order of the journal."""
-    curves = tuple(map(_curve, problems[:MOST_PANELS]))
+    curves = tuple(map(curve_of, problems[:MOST_PANELS]))
     left_out = len(problems) - len(curves)
     return ConvergenceInfo(
         curves,
@@ -64,7 +64,8 @@ def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> 
     )
 
 
-def _curve(problem: ProblemTrials) -> Curve:
+def curve_of(problem: ProblemTrials) -> Curve:
+    """How the search of one problem went."""
     best, found_at, best_us, failed_at = math.inf, [], [], []
     valid = {trial.trial for trial in problem.valid}
     for number, trial in enumerate(problem.trials, start=1):
