@@ -19,6 +19,7 @@ SOURCES = [
     "LICENSE",
     "README.md",
     "dashboards",
+    "docs/schemas",
     "kernels",
     "pyproject.toml",
     "results",
@@ -123,6 +124,7 @@ def test_every_winner_sweep_and_workload_ships(sources, wheel):
     shipped = {f"{RESULTS}/{path}" for path in winners}
     shipped |= {f"{SWEEPS}/{path.name}" for path in (ROOT / "sweeps").glob("*.yaml")}
     shipped |= {f"{WORKLOADS}/{path.name}" for path in (ROOT / "workloads").glob("*.yaml")}
+    shipped |= {f"workbench/_shipped/docs/schemas/{path.name}" for path in (ROOT / "docs/schemas").glob("*")}
     assert shipped <= names_in(wheel)
 
 

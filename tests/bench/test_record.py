@@ -5,10 +5,10 @@ import pytest
 from tests.bench.virtual_engine import VirtualClock, VirtualEngine
 from workbench.bench.record import origin_of, record_workload, rows_path, unfinished
 from workbench.bench.rows import read_bench
-from workbench.bench.workload import Workload
+from workbench.bench.workload import DecodeWorkload
 
 ARM = {"prefill_s": 1.0, "step_s": 0.1}
-WORK = Workload(
+WORK = DecodeWorkload(
     name="mine", input_tokens=4, output_tokens=5, concurrency=(1, 2), arms=("split", "fused"), repeats=2
 )
 

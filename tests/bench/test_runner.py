@@ -7,7 +7,7 @@ import pytest
 from tests.bench.virtual_engine import OutOfMemoryError, VirtualClock, VirtualEngine
 from workbench.base.errors import InputError
 from workbench.bench.runner import run_workload
-from workbench.bench.workload import Workload
+from workbench.bench.workload import DecodeWorkload
 
 SPLIT = {"prefill_s": 0.5, "step_s": 0.010}
 FUSED = {"prefill_s": 0.4, "step_s": 0.008}
@@ -21,7 +21,7 @@ def workload(**changes):
         "arms": ("split", "fused"),
         "repeats": 3,
     }
-    return Workload(**{**plain, **changes})
+    return DecodeWorkload(**{**plain, **changes})
 
 
 def run(work, **arms):

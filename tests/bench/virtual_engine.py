@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from workbench.bench.engine import EngineFacts, Step
+from workbench.bench.engine import EngineFacts, EngineStep
 
 
 class VirtualClock:
@@ -39,7 +39,7 @@ class VirtualSession:
         self._clock.seconds += self._step_s() if callable(self._step_s) else self._step_s
         tokens = (1 + self._accepted,) * self._batch
         drafts = self._batch if self._drafted else 0
-        return Step(tokens, drafts * self._drafted, drafts * self._accepted, drafts)
+        return EngineStep(tokens, drafts * self._drafted, drafts * self._accepted, drafts)
 
     def peak_memory_bytes(self):
         return 1 << 30

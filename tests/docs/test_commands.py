@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 from typer.main import get_command
 
 from tests.docs.blocks import RUN, blocks_of, ours, told_commands
@@ -187,7 +187,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/workflows/*.yml")), ids=named)
 def test_commands_of_a_workflow_exist(path):
-    loaded = YAML(typ="safe").load(path)
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     steps = [step.get("run", "") for job in loaded["jobs"].values() for step in job["steps"]]
     found = re.findall(r"python (-m workbench [^\n)]*)", "\n".join(steps))
     assert found

@@ -138,11 +138,11 @@ def test_what_the_kernel_cannot_take_is_rejected(engines, config, problem, reaso
 
 
 def test_on_a_gpu_vllm_s_own_call_runs_with_the_config_in_force(engines, monkeypatch):
-    from workbench.integrations.targets import vllm_moe
+    from workbench.integrations.targets import vllm
 
     made = []
-    monkeypatch.setattr(vllm_moe, "experts_target", lambda name, api: made.append(api))
-    vllm_moe.describe("x")
+    monkeypatch.setattr(vllm, "experts_target", lambda name, api: made.append(api))
+    vllm.fused_moe("x")
     inputs = {name: torch.ones(2, 2) for name in ("hidden", "gate_up", "down", "weights", "ids")}
     assert made[0].call(inputs, {**CONFIG, "num_stages": 7}).unique().tolist() == [8.0]
 

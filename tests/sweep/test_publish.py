@@ -122,6 +122,32 @@ def test_publishing_the_same_again_does_not_touch_the_file(tmp_path):
     assert path_in(tmp_path).stat() == before
 
 
+LATER = "2026-02-02T00:00:00Z"
+
+
+@pytest.mark.parametrize("evidence", [Evidence.MODELLED, Evidence.REPLAYED, Evidence.MEASURED])
+def test_a_run_that_finds_the_same_once_more_leaves_row_and_date_as_they_were(tmp_path, evidence):
+    publisher(tmp_path).publish([winner(1, evidence=evidence), winner(2, evidence=evidence)])
+    before = path_in(tmp_path).stat()
+    (published,) = publisher(tmp_path, date=LATER).publish([winner(2, evidence=evidence)])
+    assert published.kept is None
+    assert path_in(tmp_path).stat() == before
+
+
+@pytest.mark.parametrize("change", [{"time_us": 1.5}, {"margin": 0.1}, {"config": DOUBLE.default_config}])
+def test_a_run_that_finds_something_else_is_told_with_its_date(tmp_path, change):
+    publisher(tmp_path).publish([winner(1)])
+    publisher(tmp_path, date=LATER).publish([winner(1, **change)])
+    assert parse(path_in(tmp_path).read_text()).runs["run"].date == LATER
+
+
+def test_the_same_row_of_other_source_is_told_with_its_date(tmp_path):
+    publisher(tmp_path).publish([winner(1)])
+    publisher(tmp_path, source_hash="def", date=LATER).publish([winner(1)])
+    (run,) = parse(path_in(tmp_path).read_text()).runs.values()
+    assert (run.source_hash, run.date) == ("def", LATER)
+
+
 def test_nothing_else_is_left_in_the_folder(tmp_path):
     publish = publisher(tmp_path)
     publish.check([{"width": 8, "tokens": 1}])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.nvtx_recorder import record_ranges
 from tests.timeline.traces import FUSED, GEMM, decode_events, kernel, launch, summary_of
 from workbench.base.errors import GateError
+from workbench.base.ranges import NVTX_VARIABLE
 from workbench.timeline.annotate import annotate
 from workbench.timeline.liveness import Liveness, check_liveness, require_liveness
 
@@ -48,13 +50,16 @@ def test_annotate_shows_in_a_profile_of_torch():
     assert "routing" in {event.key for event in profile.key_averages()}
 
 
-def test_annotate_names_the_range_for_nsight_too_where_there_is_cuda(monkeypatch):
+@pytest.mark.parametrize("cuda, asked, calls", [(True, "0", 1), (False, "1", 1), (False, "0", 0)])
+def test_annotate_names_the_range_for_nsight_too_where_there_is_cuda_or_nvtx_is_asked_for(
+    monkeypatch, cuda, asked, calls
+):
     import torch
 
-    calls = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda.nvtx, "range_push", calls.append)
-    monkeypatch.setattr(torch.cuda.nvtx, "range_pop", lambda: calls.append("pop"))
+    ranges = record_ranges(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setenv(NVTX_VARIABLE, asked)
     with pytest.raises(KeyError), annotate("experts"):
         raise KeyError
-    assert calls == ["experts", "pop"]
+    assert ranges.opened == ["experts"] * calls
+    assert not ranges.open

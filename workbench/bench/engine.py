@@ -30,7 +30,7 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EngineStep:
     """What one decode step yielded.
 
     Attributes:
@@ -57,7 +57,7 @@ class Session(Protocol):
         """Reads the prompts and yields the first tokens: how many of each sequence."""
         ...
 
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """One decode step."""
         ...
 
@@ -66,7 +66,7 @@ class Session(Protocol):
         ...
 
 
-class Engine(Protocol):
+class DecodeEngine(Protocol):
     """Whatever can run the arms of a workload."""
 
     @property

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.errors import InputError
-from workbench.bench.engine import Clock, EnergyMeter, Engine
+from workbench.bench.engine import Clock, DecodeEngine, EnergyMeter
 from workbench.bench.rows import FOLDER, SCHEMA, BenchFile, BenchRow, read_bench, write_bench
 from workbench.bench.runner import Told, run_workload
-from workbench.bench.workload import Workload
+from workbench.bench.workload import DecodeWorkload
 
 
-def origin_of(workload: Workload, engine: Engine, **more: Any) -> dict[str, Any]:
+def origin_of(workload: DecodeWorkload, engine: DecodeEngine, **more: Any) -> dict[str, Any]:
     """Where rows come from: the workload with every default filled in, what ran it, and whatever else says how."""
     facts = {
         "model": engine.facts.model,
@@ -31,7 +31,7 @@ def rows_path(out: Path, device: str, name: str, origin: Mapping[str, Any]) -> P
     return out / device / FOLDER / f"{name}-{digest}.json"
 
 
-def unfinished(path: Path, origin: Mapping[str, Any], workload: Workload) -> tuple[BenchRow, ...]:
+def unfinished(path: Path, origin: Mapping[str, Any], workload: DecodeWorkload) -> tuple[BenchRow, ...]:
     """Rows of the loads that an earlier, killed run completed; none where it ended, or never was."""
     if not path.exists():
         return ()
@@ -46,8 +46,8 @@ def unfinished(path: Path, origin: Mapping[str, Any], workload: Workload) -> tup
 
 
 def record_workload(
-    workload: Workload,
-    engine: Engine,
+    workload: DecodeWorkload,
+    engine: DecodeEngine,
     path: Path,
     origin: Mapping[str, Any],
     *,

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.base.errors import InputError
-from workbench.base.files import write_whole
+from workbench.base.files import read_bytes, write_whole
+from workbench.base.json import decode
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 
 SCHEMA: Literal["workbench.bench/1"] = "workbench.bench/1"
 FOLDER = "bench"
 UNKNOWN_DEVICE = "unknown"
+MAX_BYTES = 1 << 30
 
 # Speed-ups and the Pareto plot divide by these.
 _DIVISORS = ("tpot_p50_ms", "output_tokens_per_s", "tokens_per_s_per_user", "tokens_per_s_per_gpu")
@@ -118,14 +120,12 @@ def read_bench(path: Path) -> BenchFile:
     Raises:
         InputError: it cannot be read, or is no such file; names the key.
     """
-    import msgspec
-
+    content = read_bytes(path, MAX_BYTES)
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=BenchFile, strict=True)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _no_bench(path, str(error)) from error
+        file = decode(content, BenchFile, path, otherwise=f"is no file of bench rows ({SCHEMA})")
+    except InputError as error:
+        hint = "; an engine's own result is read by `bench import`" if error.key in (None, "schema") else ""
+        raise InputError(f"{error.message}{hint}", file=path, key=error.key) from error
     for index, row in enumerate(file.rows):
         _check(path, index, row)
     return file
@@ -136,13 +136,6 @@ def bench_files(folder: Path, device: str | None = None) -> Iterator[Path]:
     for path in sorted(folder.glob(f"*/{FOLDER}/*.json")):
         if device in (None, path.parts[-3]):
             yield path
-
-
-def _no_bench(path: Path, said: str) -> InputError:
-    what, _, where = said.partition(" - at `")
-    key = where.rstrip("`").removeprefix("$").lstrip(".") or None
-    hint = "; an engine's own result is read by `bench import`" if key in (None, "schema") else ""
-    return InputError(f"is no file of bench rows ({SCHEMA}): {what}{hint}", file=path, key=key)
 
 
 def _check_figures(path: Path, index: int, row: BenchRow) -> None:

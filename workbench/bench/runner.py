@@ -7,12 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from workbench.base.errors import WorkbenchError
+from workbench.base.ranges import marked
 from workbench.base.text import brief
-from workbench.bench.engine import Clock, EnergyMeter, Engine, NoEnergy, Session, WallClock
+from workbench.bench.engine import Clock, DecodeEngine, EnergyMeter, NoEnergy, Session, WallClock
 from workbench.bench.figures import Figure, of_repeats
 from workbench.bench.rows import BenchRow, Status
 from workbench.bench.timing import run_figures, time_run
-from workbench.bench.workload import Workload
+from workbench.bench.workload import DecodeWorkload
 
 Told = Callable[[str], None]
 
@@ -38,8 +39,8 @@ class _Arm:
 
 
 def run_workload(
-    workload: Workload,
-    engine: Engine,
+    workload: DecodeWorkload,
+    engine: DecodeEngine,
     *,
     clock: Clock | None = None,
     energy: EnergyMeter | None = None,
@@ -73,7 +74,13 @@ class _Load:
     """All arms on one batch size."""
 
     def __init__(
-        self, workload: Workload, engine: Engine, batch: int, clock: Clock, energy: EnergyMeter, told: Told
+        self,
+        workload: DecodeWorkload,
+        engine: DecodeEngine,
+        batch: int,
+        clock: Clock,
+        energy: EnergyMeter,
+        told: Told,
     ) -> None:
         self._workload, self._engine, self._batch = workload, engine, batch
         self._clock, self._energy, self._told = clock, energy, told
@@ -116,17 +123,19 @@ class _Load:
         """One run; a negative repeat warms up and is not counted. All arms get the same prompts in a repeat."""
         assert arm.session is not None
         when = f"repeat {repeat + 1} of {self._workload.repeats}" if repeat >= 0 else "warm-up"
-        self._told(f"{arm.name} at concurrency {self._batch}, {when}")
+        told = f"{arm.name} at concurrency {self._batch}, {when}"
+        self._told(told)
         try:
-            timing = time_run(
-                arm.session,
-                batch=self._batch,
-                output_tokens=self._workload.output_tokens,
-                seed=self._workload.seed + max(repeat, 0),
-                timeout_s=self._workload.timeout_s,
-                clock=self._clock,
-                energy=self._energy,
-            )
+            with marked(told):
+                timing = time_run(
+                    arm.session,
+                    batch=self._batch,
+                    output_tokens=self._workload.output_tokens,
+                    seed=self._workload.seed + max(repeat, 0),
+                    timeout_s=self._workload.timeout_s,
+                    clock=self._clock,
+                    energy=self._energy,
+                )
         except Exception as error:
             arm.failed(error, when)
             return
@@ -135,7 +144,7 @@ class _Load:
             arm.seconds += timing.duration_s
 
 
-def _row(workload: Workload, engine: Engine, batch: int, arm: _Arm) -> BenchRow:
+def _row(workload: DecodeWorkload, engine: DecodeEngine, batch: int, arm: _Arm) -> BenchRow:
     facts, ok = engine.facts, arm.status == "ok"
     metrics = _figures(arm.runs, facts.gpus, workload.seed) if ok else {}
     return BenchRow(

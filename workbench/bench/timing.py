@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.bench.engine import Clock, EnergyMeter, Session, Step
+from workbench.base.ranges import in_range
+from workbench.bench.engine import Clock, EnergyMeter, EngineStep, Session
 from workbench.bench.metrics import LATENCIES, PERCENTILES, latency_metric
 
 if TYPE_CHECKING:
@@ -93,12 +94,13 @@ def time_run(
         StalledError: the session no longer yields tokens.
     """
     session.start(seed)
-    arrivals, counted = _Arrivals(output_tokens, batch), Step(())
+    arrivals, counted = _Arrivals(output_tokens, batch), EngineStep(())
+    prefill, decode = in_range("prefill", session.prefill), in_range("decode step", session.step)
     before, started = energy.joules(), clock.now()
-    first = tuple(session.prefill())
+    first = tuple(prefill())
     arrivals.add(first, clock.now() - started)
     while not arrivals.done:
-        step = session.step()
+        step = decode()
         arrivals.add(step.tokens, now := clock.now() - started)
         counted = _sum(counted, step)
         if now > timeout_s:
@@ -117,8 +119,8 @@ def time_run(
     )
 
 
-def _sum(counted: Step, step: Step) -> Step:
-    return Step(
+def _sum(counted: EngineStep, step: EngineStep) -> EngineStep:
+    return EngineStep(
         (),
         drafted=counted.drafted + step.drafted,
         accepted=counted.accepted + step.accepted,

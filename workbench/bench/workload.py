@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -15,7 +15,8 @@ from workbench.base.validation import validate
 from workbench.base.yaml import YamlSource, read_yaml
 
 # What may stand for the routing and the experts of our decode model, the baseline first.
-ARMS: tuple[str, ...] = ("split", "fused", "tuned")
+ArmName = Literal["split", "fused", "tuned"]
+ARMS: tuple[str, ...] = get_args(ArmName)
 # Positions that Gemma 4 26B-A4B was trained for (`max_position_embeddings` of its config).
 CACHE_TOKENS = 262_144
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,36 +31,48 @@ def _listed(value: Any) -> Any:
 Count = Annotated[int, Field(ge=1)]
 
 
-class Workload(BaseModel):
-    """A workload file; see docs and `workloads/` for examples.
+# One value may stand for a list of one, in the file and so in its JSON Schema.
+Counts = Annotated[tuple[Count, ...], BeforeValidator(_listed, json_schema_input_type=Count | list[Count])]
+ArmNames = Annotated[
+    tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=ArmName | list[ArmName])
+]
 
-    Attributes:
-        name: a plain word; results are named after it.
-        input_tokens: prompt length of every request.
-        output_tokens: tokens that every request is answered with; at least 2, as TPOT leaves out the first.
-        concurrency: requests that run at once (the batch), each value a load of its own.
-        arms: what is compared, of `split`, `fused` and `tuned`; the first is the baseline.
-        draft_tokens: tokens drafted a step by the assistant; 0 decodes without one.
-        repeats: how often each arm runs each load, interleaved with the others.
-        warm_up: runs of each arm before those, which are not counted.
-        cache_tokens: the most tokens of a sequence that the KV cache holds.
-        timeout_s: seconds after which a run is given up.
-        seed: of the prompts and of the order of arms.
-    """
+
+class DecodeWorkload(BaseModel):
+    """A decode workload: how long prompts and answers are, how many run at once, and which arms are compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    name: str
-    input_tokens: Count
-    output_tokens: Annotated[int, Field(ge=2)]
-    concurrency: Annotated[tuple[Count, ...], BeforeValidator(_listed)] = (1,)
-    arms: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ARMS
-    draft_tokens: int = Field(default=0, ge=0, le=64)
-    repeats: int = Field(default=5, ge=1, le=1000)
-    warm_up: int = Field(default=1, ge=0, le=100)
-    cache_tokens: Count = CACHE_TOKENS
-    timeout_s: float = Field(default=600.0, gt=0)
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    name: str = Field(
+        description="A plain word; results are named after it.",
+        json_schema_extra={"pattern": f"^({_NAME.pattern})$"},
+    )
+    input_tokens: Count = Field(description="Prompt length of every request.")
+    output_tokens: int = Field(
+        ge=2,
+        description="Tokens that every request is answered with; at least 2, as TPOT leaves out the first.",
+    )
+    concurrency: Counts = Field(
+        default=(1,), description="Requests that run at once (the batch), each value a load of its own."
+    )
+    arms: ArmNames = Field(default=ARMS, description="What is compared; the first is the baseline.")
+    draft_tokens: int = Field(
+        default=0, ge=0, le=64, description="Tokens drafted a step by the assistant; 0 decodes without one."
+    )
+    repeats: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="How often each arm runs each load, interleaved with the others.",
+    )
+    warm_up: int = Field(
+        default=1, ge=0, le=100, description="Runs of each arm before those, which are not counted."
+    )
+    cache_tokens: Count = Field(
+        default=CACHE_TOKENS, description="The most tokens of a sequence that the KV cache holds."
+    )
+    timeout_s: float = Field(default=600.0, gt=0, description="Seconds after which a run is given up.")
+    seed: int = Field(default=0, ge=0, lt=1 << 32, description="Of the prompts and of the order of arms.")
 
     @field_validator("name")
     @classmethod
@@ -84,7 +97,7 @@ class LoadedWorkload:
         source: the file.
     """
 
-    workload: Workload
+    workload: DecodeWorkload
     source: YamlSource
 
     def override(self, **values: Any) -> LoadedWorkload:
@@ -97,7 +110,7 @@ class LoadedWorkload:
         merged = {**self.source.data, **given}
         source = YamlSource(self.source.file, merged, self.source.lines)
         try:
-            return _checked(validate(Workload, source), source) if given else self
+            return _checked(validate(DecodeWorkload, source), source) if given else self
         except InputError as error:
             key = (error.key or "").partition("[")[0]
             # What an option says is on no line of the file.
@@ -124,10 +137,10 @@ def load_workload(path: str | Path) -> LoadedWorkload:
         InputError: names file, line and key, and says what is allowed.
     """
     source = read_yaml(Path(path))
-    return _checked(validate(Workload, source), source)
+    return _checked(validate(DecodeWorkload, source), source)
 
 
-def _checked(workload: Workload, source: YamlSource) -> LoadedWorkload:
+def _checked(workload: DecodeWorkload, source: YamlSource) -> LoadedWorkload:
     _check_list(source, workload.concurrency, "concurrency")
     _check_list(source, workload.arms, "arms")
     _check_arms(source, workload)
@@ -143,14 +156,14 @@ def _check_list(source: YamlSource, values: tuple[Any, ...], key: str) -> None:
             raise source.error(f"{value!r} is listed twice", _place(source, key, index))
 
 
-def _check_arms(source: YamlSource, workload: Workload) -> None:
+def _check_arms(source: YamlSource, workload: DecodeWorkload) -> None:
     for index, arm in enumerate(workload.arms):
         if arm not in ARMS:
             allowed = f"{suggestion(arm, ARMS)}; allowed: {', '.join(ARMS)}"
             raise source.error(f"unknown arm {brief(arm, 60)!r}{allowed}", _place(source, "arms", index))
 
 
-def _check_cache(source: YamlSource, workload: Workload) -> None:
+def _check_cache(source: YamlSource, workload: DecodeWorkload) -> None:
     needed, held = workload.sequence_tokens, workload.cache_tokens
     if needed > held:
         parts = f"input_tokens + output_tokens + draft_tokens = {needed}"

@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.completion import arm_names, model_names
+
 Model = Annotated[
-    str, typer.Option(metavar="NAME", help="Random weights: `26b-a4b`, or `tiny` for trying out.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Random weights: `26b-a4b`, or `tiny` for trying out.",
+        autocompletion=model_names,
+    ),
 ]
 Checkpoint = Annotated[
     Path | None,
@@ -26,7 +33,10 @@ DeviceName = Annotated[
 Arms = Annotated[
     str | None,
     typer.Option(
-        metavar="A,B", help="Of split, fused, tuned; the first is the baseline.", show_default=False
+        metavar="A,B",
+        help="Of split, fused, tuned; the first is the baseline.",
+        show_default=False,
+        autocompletion=arm_names,
     ),
 ]
 Seed = Annotated[

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import comma_counts, comma_list, named_file
+from workbench.cli.arguments import Nvtx, comma_counts, comma_list, named_file
 from workbench.cli.bench_options import Arms, Checkpoint, DeviceName, Json, Layers, Model, Seed
+from workbench.cli.completion import workload_names
 
 if TYPE_CHECKING:
     import torch
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
     from workbench.bench.gemma4.engine import Gemma4Engine
     from workbench.bench.gemma4.models import ModelSource
     from workbench.bench.rows import BenchRow
-    from workbench.bench.workload import LoadedWorkload, Workload
+    from workbench.bench.workload import DecodeWorkload, LoadedWorkload
 
 
 def run(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A workload file, or the name of a shipped one (`chat`).")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A workload file, or the name of a shipped one (`chat`).",
+            autocompletion=workload_names,
+        ),
     ],
     model: Model = "26b-a4b",
     checkpoint: Checkpoint = None,
@@ -45,6 +51,7 @@ def run(
     eager: Annotated[bool, typer.Option("--eager", help="No CUDA graph.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what a killed run has done.")] = False,
     seed: Seed = None,
+    nvtx: Nvtx = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")] = Path("results"),
     as_json: Json = False,
 ) -> None:
@@ -59,6 +66,7 @@ def run(
         workbench bench run chat --layers 6 --concurrency 1,8
         workbench bench run mine.yaml --model tiny --device cpu --arms split,fused
     """
+    from workbench.base.ranges import nvtx_ranges
     from workbench.base.shipped import shipped_workloads
     from workbench.bench.gemma4.models import ModelSource, find_torch_device
     from workbench.bench.workload import load_workload
@@ -77,8 +85,9 @@ def run(
         device=find_torch_device(device),
         seed=loaded.workload.seed,
     )
-    engine = _engine(loaded, source, assistant, graph=False if eager else None)
-    _record(loaded.workload, engine, source.device, out, as_json, fresh=fresh, eager=eager)
+    with nvtx_ranges(nvtx):
+        engine = _engine(loaded, source, assistant, graph=False if eager else None)
+        _record(loaded.workload, engine, source.device, out, as_json, fresh=fresh, eager=eager)
 
 
 def _engine(
@@ -97,7 +106,7 @@ def _engine(
 
 
 def _record(
-    workload: Workload,
+    workload: DecodeWorkload,
     engine: Gemma4Engine,
     device: torch.device,
     out: Path,
@@ -134,7 +143,7 @@ def _record(
         raise NothingValidError(f"{path}: no run succeeded; {rows[0].reason}")
 
 
-def _runs(workload: Workload, known: tuple[BenchRow, ...]) -> int:
+def _runs(workload: DecodeWorkload, known: tuple[BenchRow, ...]) -> int:
     loads = len(workload.concurrency) - len(known) // len(workload.arms)
     return loads * len(workload.arms) * (workload.warm_up + workload.repeats)
 

@@ -92,8 +92,8 @@ def compare(
     """
     from workbench.base.errors import GateError, IncomparableError
     from workbench.cli.arguments import comma_list
-    from workbench.compare.compare import compare as compare_sides
-    from workbench.compare.liveness import make_claims
+    from workbench.compare.claims import make_claims
+    from workbench.compare.gate import compare as compare_sides
     from workbench.report.compare import finding
 
     comparison = compare_sides(

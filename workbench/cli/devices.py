@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.completion import device_names
 from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 
@@ -16,6 +17,7 @@ def devices(
             metavar="NAME",
             help="One device: a slug, CUDA's name, an alias, or your own .yaml file.",
             show_default=False,
+            autocompletion=device_names,
         ),
     ] = None,
     csv: CsvFile = None,

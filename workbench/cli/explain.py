@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.completion import device_names, kernel_names
+
 if TYPE_CHECKING:
-    from moe_kernels.tunable import Axis, Problem, TunableKernel
+    from moe_kernels.tunable import Problem, TunableKernel
     from workbench.devices.device import Device
 
 _NAME_ONE = "there is no CUDA GPU at hand; name one (see `workbench devices`)"
@@ -16,7 +18,12 @@ _NAME_ONE = "there is no CUDA GPU at hand; name one (see `workbench devices`)"
 
 def explain(
     kernel: Annotated[
-        str, typer.Argument(metavar="KERNEL", help="A kernel, or package.module:NAME for one of your own.")
+        str,
+        typer.Argument(
+            metavar="KERNEL",
+            help="A kernel, or package.module:NAME for one of your own.",
+            autocompletion=kernel_names,
+        ),
     ],
     problem: Annotated[
         str,
@@ -26,7 +33,10 @@ def explain(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="A slug, CUDA's name or an alias; else the GPU at hand.", show_default=False
+            metavar="NAME",
+            help="A slug, CUDA's name or an alias; else the GPU at hand.",
+            show_default=False,
+            autocompletion=device_names,
         ),
     ] = None,
     evidence: Annotated[
@@ -104,9 +114,9 @@ def _explain_engine(
 ) -> None:
     from workbench.base.errors import InputError
     from workbench.cli.arguments import parse_axes
-    from workbench.integrations.engines import find_engine
-    from workbench.integrations.locate import Surroundings, locate
-    from workbench.integrations.results import KERNEL
+    from workbench.integrations.engine_lookup import Surroundings, look_up
+    from workbench.integrations.engine_winners import KERNEL
+    from workbench.integrations.engines import PROBLEM_AXES, find_engine
     from workbench.report.engine_lookup import engine_record, engine_tables
     from workbench.report.table import print_json, print_table
 
@@ -114,10 +124,10 @@ def _explain_engine(
     if kernel != KERNEL:
         raise InputError(f"{target.title} reads tables for {KERNEL} alone, got {kernel!r}", key="KERNEL")
     gpu, name = _gpu(device)
-    axes = parse_axes(problem)
+    axes = parse_axes(problem, PROBLEM_AXES)
     surroundings = Surroundings.at_hand(target, folder, triton)
     try:
-        answer = locate(target, axes, tokens, name, gpu, surroundings)
+        answer = look_up(target, axes, tokens, name, gpu, surroundings)
     except InputError as error:
         raise InputError(error.message, key="--problem") from None
     if as_json:
@@ -160,32 +170,10 @@ def _slug(device: str | None) -> str:
 
 def _parse_problem(text: str, kernel: TunableKernel) -> Problem:
     from workbench.base.errors import InputError
+    from workbench.cli.arguments import parse_axes, spelled_axes
 
-    axes = {name: axis for axis in kernel.axes if not axis.ladder for name in (axis.name, axis.short)}
-    spelled = ", ".join(f"{axis.name} ({axis.short})" for axis in kernel.axes if not axis.ladder)
-    problem: dict[str, int | str] = {}
-    for item in filter(None, map(str.strip, text.split(","))):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or name not in axes:
-            raise InputError(f"{item!r} is no axis=value; {kernel.name} has {spelled}", key="--problem")
-        axis = axes[name]
-        if axis.name in problem:
-            raise InputError(f"{axis.name} is given twice", key="--problem")
-        problem[axis.name] = _parse_value(axis, value)
-    if missing := [each.name for each in axes.values() if not each.of_dtypes and each.name not in problem]:
-        raise InputError(f"lacks {missing[0]}; {kernel.name} has {spelled}", key="--problem")
+    axes = [axis for axis in kernel.axes if not axis.ladder]
+    problem = parse_axes(text, axes, f"{kernel.name} has")
+    if missing := [axis.name for axis in axes if not axis.of_dtypes and axis.name not in problem]:
+        raise InputError(f"lacks {missing[0]}; {kernel.name} has {spelled_axes(axes)}", key="--problem")
     return problem
-
-
-def _parse_value(axis: Axis, value: str) -> int | str:
-    from workbench.base.errors import InputError
-
-    if axis.kind == "dtype":
-        if value not in axis.words:
-            raise InputError(
-                f"{axis.name} must be one of {', '.join(axis.words)}, got {value!r}", key="--problem"
-            )
-        return value
-    if not (value.isascii() and value.isdecimal() and len(value) < 19 and int(value) > 0):
-        raise InputError(f"{axis.name} must be a positive integer, got {value!r}", key="--problem")
-    return int(value)

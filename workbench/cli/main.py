@@ -23,6 +23,7 @@ from workbench.cli import (
     plot,
     profile,
     rank,
+    schema,
     show,
     sweep,
     trace,
@@ -35,7 +36,6 @@ UsageProblem: Any = next(each for each in typer.BadParameter.__mro__ if each.__n
 app = typer.Typer(
     name="workbench",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -50,6 +50,7 @@ for command in (
     compare.compare,
     devices.devices,
     doctor.doctor,
+    schema.schema,
 ):
     app.command()(command)
 app.command("import")(import_tables.import_tables)

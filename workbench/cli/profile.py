@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.arguments import Nvtx
+from workbench.cli.completion import arm_names, model_names
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,9 +20,16 @@ if TYPE_CHECKING:
 
 
 def profile(
-    model: Annotated[str, typer.Option(metavar="NAME", help="26b-a4b, or tiny.")] = "26b-a4b",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="26b-a4b, or tiny.", autocompletion=model_names)
+    ] = "26b-a4b",
     arms: Annotated[
-        str, typer.Option(metavar="ARM,...", help="The first is what the others are compared with.")
+        str,
+        typer.Option(
+            metavar="ARM,...",
+            help="The first is what the others are compared with.",
+            autocompletion=arm_names,
+        ),
     ] = "split,fused,tuned",
     batch: Annotated[int, typer.Option(metavar="B", help="Sequences, one token a step each.")] = 1,
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of an arm in each round.")] = 8,
@@ -40,6 +50,7 @@ def profile(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Traces, summaries, page.")] = Path(
         "profile"
     ),
+    nvtx: Nvtx = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Decode steps of several arms on the same weights: do they agree, where does the time go, what is it worth.
@@ -51,18 +62,24 @@ def profile(
         workbench profile --model tiny --device cpu --out profile
         workbench profile --model 26b-a4b --batch 16 --graph --out profile-b16
         workbench profile --arms split,fused --layers 6 --eager
+        nsys profile --trace=cuda,nvtx workbench profile --eager --nvtx
     """
     from workbench.base.errors import GateError
+    from workbench.base.ranges import nvtx_ranges
     from workbench.report.profile import profile_record, write_profile
     from workbench.report.table import print_json
     from workbench.timeline.profile import run_profile
 
     request = _request(model, arms, batch, steps, graph, layers, context, device, seed)
     _check_writable(out)
-    found = run_profile(request, _tell)
+    with nvtx_ranges(nvtx):
+        found = run_profile(request, _tell)
     files = write_profile(found, out)
     if as_json:
-        print_json({**profile_record(found), "files": {name: str(file) for name, file in files.items()}})
+        import msgspec
+
+        record = msgspec.to_builtins(profile_record(found))
+        print_json({**record, "files": {name: str(file) for name, file in files.items()}})
     else:
         _print_tables(found, files["page"])
     if found.failures:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.arguments import named_file
+from workbench.cli.arguments import Nvtx, named_file
+from workbench.cli.completion import device_names, sweep_names
 
 if TYPE_CHECKING:
     from workbench.devices import Device
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A sweep file, or the name of a shipped one (`routing`).")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A sweep file, or the name of a shipped one (`routing`).",
+            autocompletion=sweep_names,
+        ),
     ],
     device: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             help="`auto`: the GPU at hand, else what the sweep names; or a slug, alias or YAML.",
+            autocompletion=device_names,
         ),
     ] = "auto",
     out: Annotated[
@@ -74,6 +81,7 @@ def sweep(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the earlier journal is put aside.")
     ] = False,
+    nvtx: Nvtx = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Find the best configs of a kernel, from a YAML file to the JSON that the model module loads.
@@ -93,11 +101,12 @@ def sweep(
     # Inherited, it would have configs interpreted that are to be compiled; a sweep's interpreters set it themselves.
     os.environ.pop("TRITON_INTERPRET", None)
     from workbench.base.errors import NothingValidError
+    from workbench.base.ranges import nvtx_ranges
     from workbench.sweep.plan import make_plans
     from workbench.sweep.spec import load_spec
 
     loaded = load_spec(sweep_file(file)).override(trials=trials, seed=seed)
-    with _site(ray, gpus) as (site, elsewhere, cores):
+    with nvtx_ranges(nvtx), _site(ray, gpus) as (site, elsewhere, cores):
         plans = make_plans(
             loaded, device, out=out or _results_folder(loaded), jobs=jobs or cores, elsewhere=elsewhere
         )
@@ -156,8 +165,9 @@ def _run(plans: Sequence[SweepPlan], site: Site, fresh: bool, timeout: float | N
     from workbench.sweep.run import check_results, run_sweep
 
     timeouts = Timeouts(timeout, timeout, timeout) if timeout else TIMEOUTS
-    for plan in plans:
-        check_results(plan)
+    # The first is checked as it begins; the others must not turn out to be impossible after hours of its work.
+    for later in plans[1:]:
+        check_results(later)
     records, found = [], False
     for plan in plans:
         with SweepProgress() as progress:

@@ -12,7 +12,7 @@ from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 if TYPE_CHECKING:
     from workbench.report.table import Table
-    from workbench.timeline.summary import Analysis
+    from workbench.timeline.analysis import Analysis
 
 trace = typer.Typer(
     name="trace",
@@ -66,6 +66,8 @@ def summary(
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
         workbench trace summary decode.json.gz --csv kernels.csv
     """
+    import msgspec
+
     from workbench.report.trace_summary import summary_tables
     from workbench.timeline.frames import kernels_frame
     from workbench.timeline.record import summary_record
@@ -76,9 +78,8 @@ def summary(
     found = summarise(_analyse([file], rules, cpu)[0])
     forecasted = forecast(found, factors) if factors else None
     write_frame(csv, parquet, lambda: kernels_frame(found))
-    _show(
-        summary_record(found, forecasted) if as_json else summary_tables(found, forecasted, top=top), markdown
-    )
+    record = msgspec.to_builtins(summary_record(found, forecasted)) if as_json else None
+    _show(record or summary_tables(found, forecasted, top=top), markdown)
 
 
 @trace.command()
@@ -183,12 +184,11 @@ def view(
 
 
 def _analyse(files: Sequence[Path], rules: Path | None, cpu: bool) -> list[Analysis]:
-    from workbench.timeline.read import read_trace
+    from workbench.timeline.analysis import analyse_file
     from workbench.timeline.rules import load_rules
-    from workbench.timeline.summary import analyse
 
     loaded = load_rules(rules)
-    return [analyse(read_trace(file, cpu=cpu), loaded) for file in files]
+    return [analyse_file(file, loaded, cpu=cpu) for file in files]
 
 
 def _show(result: Mapping[str, object] | Sequence[Table], markdown: bool) -> None:

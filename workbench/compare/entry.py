@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from workbench.base.text import brief
 from workbench.bench.comparable import LENGTHS_AGREE
-from workbench.compare.reading import Reading
+from workbench.compare.log_estimates import LogEstimate
 
 Fact: TypeAlias = str | float | None
 # Half of the smallest regression that is to be found, 3 %: smaller ones pass, larger ones have room for noise.
@@ -17,7 +17,7 @@ Better: TypeAlias = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class GateMetric:
     """A figure that can be judged.
 
     Attributes:
@@ -65,7 +65,7 @@ class Entry:
 
     key: Mapping[str, str]
     facts: Mapping[str, Fact]
-    figures: Mapping[str, Reading]
+    figures: Mapping[str, LogEstimate]
     meanings: Mapping[str, str] = field(default_factory=dict)
     timed: bool = True
     failures: tuple[str, ...] = ()
@@ -75,19 +75,6 @@ class Entry:
     config: str | None = None
     kernels: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """A or B.
-
-    Attributes:
-        name: its path as given.
-        entries: by schema.
-    """
-
-    name: str
-    entries: Mapping[str, tuple[Entry, ...]]
 
 
 def differing(one: Entry, other: Entry) -> dict[str, tuple[str, str]]:

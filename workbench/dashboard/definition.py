@@ -21,7 +21,8 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+# One name may stand for a list of one, in the file and so in its JSON Schema.
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Evidence = Literal["measured", "modelled", "replayed"]
 Curve = Literal["tpot", "ttft", "throughput", "acceptance"]
 
@@ -31,26 +32,21 @@ class _Section(BaseModel):
 
 
 class PanelOptions(_Section):
-    """What every panel takes.
+    """What every panel takes."""
 
-    Attributes:
-        title: instead of the panel's own.
-        note: a line of the author's, below it.
-    """
-
-    title: str | None = Field(default=None, min_length=1, max_length=120)
-    note: str | None = Field(default=None, min_length=1, max_length=600)
+    title: str | None = Field(
+        default=None, min_length=1, max_length=120, description="Instead of the panel's own."
+    )
+    note: str | None = Field(
+        default=None, min_length=1, max_length=600, description="A line of yours below the panel."
+    )
 
 
 class OfDevices(PanelOptions):
-    """What a panel takes that is about kernels on devices.
+    """What a panel takes that is about kernels on devices."""
 
-    Attributes:
-        devices: only these slugs or aliases.
-    """
-
-    devices: Names = ()
-    kernels: Names = ()
+    devices: Names = Field(default=(), description="Only these slugs or aliases; all where it is empty.")
+    kernels: Names = Field(default=(), description="Only these kernels; all where it is empty.")
 
 
 class DevicesPanel(OfDevices):
@@ -58,61 +54,54 @@ class DevicesPanel(OfDevices):
 
 
 class WinnersPanel(OfDevices):
-    """Winners with speed-up over the default, evidence and age.
+    """Winners with speed-up over the default, evidence and age."""
 
-    Attributes:
-        evidence: only rows of these.
-        sort: the column by which the table is sorted at first.
-        descending: the largest first.
-    """
-
-    evidence: tuple[Evidence, ...] = ()
-    sort: Literal["device", "kernel", "problem", "speedup", "age"] = "speedup"
-    descending: bool = True
+    evidence: tuple[Evidence, ...] = Field(
+        default=(), description="Only rows of these; all where it is empty."
+    )
+    sort: Literal["device", "kernel", "problem", "speedup", "age"] = Field(
+        default="speedup", description="The column by which the table is sorted at first."
+    )
+    descending: bool = Field(default=True, description="The largest first.")
 
 
 class ChangesPanel(OfDevices):
-    """What changed since the run before.
+    """What changed since the run before."""
 
-    Attributes:
-        unchanged: also lists problems whose winner is the same, and those that no earlier run tried.
-    """
-
-    unchanged: bool = False
+    unchanged: bool = Field(
+        default=False,
+        description="Also lists problems whose winner is the same, and those that no earlier run tried.",
+    )
 
 
 class RunsPanel(OfDevices):
-    """What a panel takes that is about sweeps' runs.
+    """What a panel takes that is about sweeps' runs."""
 
-    Attributes:
-        runs: the most runs that can be chosen, the latest first.
-    """
-
-    runs: int = Field(default=12, ge=1, le=100)
+    runs: int = Field(
+        default=12, ge=1, le=100, description="The most runs that can be chosen, the latest first."
+    )
 
 
 class ConvergencePanel(RunsPanel):
-    """The best time so far against trials.
+    """The best time so far against trials."""
 
-    Attributes:
-        problems: the most problems of a run that are drawn; the table has all.
-    """
-
-    problems: int = Field(default=12, ge=1, le=30)
+    problems: int = Field(
+        default=12, ge=1, le=30, description="The most problems of a run that are drawn; the table has all."
+    )
 
 
 class LandscapePanel(RunsPanel):
-    """The best time over two parameters.
+    """The best time over two parameters."""
 
-    Attributes:
-        x: the parameter along x; otherwise the most important one.
-        y: along y; otherwise the next important one.
-        problems: the most problems of a run that can be chosen.
-    """
-
-    x: str | None = None
-    y: str | None = None
-    problems: int = Field(default=8, ge=1, le=100)
+    x: str | None = Field(
+        default=None, description="The parameter along x; otherwise the most important one."
+    )
+    y: str | None = Field(
+        default=None, description="The parameter along y; otherwise the next important one."
+    )
+    problems: int = Field(
+        default=8, ge=1, le=100, description="The most problems of a run that can be chosen."
+    )
 
 
 class FailuresPanel(RunsPanel):
@@ -120,35 +109,30 @@ class FailuresPanel(RunsPanel):
 
 
 class TimelinePanel(PanelOptions):
-    """Split against fused: the timeline and the table of shares.
+    """Split against fused: the timeline and the table of shares."""
 
-    Attributes:
-        traces: torch.profiler traces by arm, relative to the definition's file, beside the profiles that are found.
-    """
-
-    traces: dict[str, str] = Field(default={}, max_length=8)
+    traces: dict[str, str] = Field(
+        default={},
+        max_length=8,
+        description="torch.profiler traces by arm, relative to this file, beside the profiles that are found.",
+    )
 
 
 class ServingPanel(PanelOptions):
-    """TPOT, TTFT, throughput and acceptance by concurrency.
+    """TPOT, TTFT, throughput and acceptance by concurrency."""
 
-    Attributes:
-        metrics: which curves, in which order.
-        baseline: the arm that others are compared with; `split`, else the first.
-    """
-
-    metrics: tuple[Curve, ...] = ("tpot", "throughput", "ttft", "acceptance")
-    baseline: str | None = None
+    metrics: tuple[Curve, ...] = Field(
+        default=("tpot", "throughput", "ttft", "acceptance"), description="Which curves, in which order."
+    )
+    baseline: str | None = Field(
+        default=None, description="The arm that others are compared with; `split`, else the first."
+    )
 
 
 class ParetoPanel(PanelOptions):
-    """Tokens/s a user against tokens/s a GPU.
+    """Tokens/s a user against tokens/s a GPU."""
 
-    Attributes:
-        baseline: the arm that is grey; `split`, else the first.
-    """
-
-    baseline: str | None = None
+    baseline: str | None = Field(default=None, description="The arm that is grey; `split`, else the first.")
 
 
 class Panels(_Section):
@@ -166,15 +150,12 @@ class Panels(_Section):
 
 
 class DashboardSpec(_Section):
-    """A definition's file.
+    """A dashboard: the panels that a page shows."""
 
-    Attributes:
-        title: of the page.
-        panels: what it shows; an empty panel (`winners:`) takes every default.
-    """
-
-    title: str = Field(default="Kernel workbench", min_length=1, max_length=120)
-    panels: Panels
+    title: str = Field(default="Kernel workbench", min_length=1, max_length=120, description="Of the page.")
+    panels: Panels = Field(
+        description="What the page shows, in this order; an empty panel (`winners:`) takes every default."
+    )
 
 
 @dataclass(frozen=True, slots=True)

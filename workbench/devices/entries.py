@@ -6,12 +6,20 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 Kib = Annotated[float, Field(gt=0, le=4096)]
 
 
-def _written(pattern: str, rule: str) -> AfterValidator:
+def _written(pattern: str, rule: str) -> tuple[AfterValidator, WithJsonSchema]:
     """Refuses a string that does not match, and says the rule in words."""
 
     def check(value: str) -> str:
@@ -19,19 +27,19 @@ def _written(pattern: str, rule: str) -> AfterValidator:
             raise ValueError(f"must be {rule}, got {value[:60]!r}")
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
 
 
 # A name becomes a folder of results, so what could lead out of it is refused.
 Name = Annotated[
     str,
-    _written(
+    *_written(
         r"[A-Za-z0-9][A-Za-z0-9 /._()+-]{0,99}",
         "the name that CUDA reports: letters, digits, spaces and /._()+-, a letter or digit first",
     ),
 ]
-Alias = Annotated[str, _written(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}", "one word of letters, digits and ._+-")]
-Arch = Annotated[str, _written(r"sm_[1-9][0-9]{1,2}", "an architecture, for example sm_89")]
+Alias = Annotated[str, *_written(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}", "one word of letters, digits and ._+-")]
+Arch = Annotated[str, *_written(r"sm_[1-9][0-9]{1,2}", "an architecture, for example sm_89")]
 Figure = Literal["sm_count", "clock_ghz", "l2_mib", "memory_gib", "bandwidth_gb_per_s"]
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -44,12 +52,12 @@ class _Entry(BaseModel):
 class Limits(_Entry):
     """What one SM of an architecture holds; memory in KiB (1024 bytes)."""
 
-    shared_kib_per_sm: Kib
-    shared_kib_per_block: Kib
-    registers_per_sm: int = Field(gt=0, le=1 << 20)
-    max_warps_per_sm: int = Field(gt=0, le=1024)
-    max_blocks_per_sm: int = Field(gt=0, le=1024)
-    source: str = Field(min_length=1)
+    shared_kib_per_sm: Kib = Field(description="Shared memory of an SM, KiB.")
+    shared_kib_per_block: Kib = Field(description="The most shared memory of one block, KiB.")
+    registers_per_sm: int = Field(gt=0, le=1 << 20, description="32-bit registers of an SM.")
+    max_warps_per_sm: int = Field(gt=0, le=1024, description="The most warps that an SM holds at a time.")
+    max_blocks_per_sm: int = Field(gt=0, le=1024, description="The most blocks that an SM holds at a time.")
+    source: str = Field(min_length=1, description="Where these figures are from.")
 
     @field_validator("shared_kib_per_block")
     @classmethod
@@ -71,22 +79,22 @@ class Limits(_Entry):
 
 
 class DeviceEntry(_Entry):
-    """One GPU, in the catalogue or in a file of the user's own.
+    """One GPU, in the catalogue or in a file of the user's own."""
 
-    `l2_mib` and `memory_gib` count in powers of 1024, `bandwidth_gb_per_s` in powers of 1000.
-    `limits` is for an architecture that the catalogue does not have.
-    """
-
-    device_name: Name
-    aliases: tuple[Alias, ...] = ()
-    arch: Arch
-    sm_count: int = Field(gt=0, le=4096)
-    clock_ghz: float = Field(gt=0, le=10)
-    l2_mib: float = Field(gt=0, le=16384)
-    memory_gib: float = Field(gt=0, le=65536)
-    bandwidth_gb_per_s: float = Field(gt=0, le=1_000_000)
-    sources: Mapping[Figure, str] = {}
-    limits: Limits | None = None
+    device_name: Name = Field(description="The name that CUDA reports.")
+    aliases: tuple[Alias, ...] = Field(default=(), description="Short names for the command line.")
+    arch: Arch = Field(description="The architecture, for example sm_89.")
+    sm_count: int = Field(gt=0, le=4096, description="Streaming multiprocessors.")
+    clock_ghz: float = Field(gt=0, le=10, description="The SMs' boost clock, GHz.")
+    l2_mib: float = Field(gt=0, le=16384, description="L2 cache, MiB (1024^2 bytes).")
+    memory_gib: float = Field(gt=0, le=65536, description="Device memory, GiB (1024^3 bytes).")
+    bandwidth_gb_per_s: float = Field(
+        gt=0, le=1_000_000, description="Memory bandwidth, GB/s (1000^3 bytes)."
+    )
+    sources: Mapping[Figure, str] = Field(default={}, description="Where each figure is from.")
+    limits: Limits | None = Field(
+        default=None, description="What an SM holds, for an architecture that the catalogue does not have."
+    )
 
     def fields(self) -> dict[str, Any]:
         """The fields of `Device` that this entry decides, in bytes and bytes per second."""

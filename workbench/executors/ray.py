@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workbench.base.errors import InputError, WorkerError
+from workbench.base.ranges import nvtx_environment
 from workbench.devices import Device, detect_device, driver_version
 from workbench.executors.executor import Executor, Interrupted, Worker, WorkerLostError, WorkFailure
 from workbench.executors.pool import WorkerPool
@@ -177,12 +178,18 @@ class RaySite:
         harmless: Collection[str] = (),
     ) -> Executor:
         """Workers on any nodes."""
-        terms = _Terms(timeout_s=timeout_s, environment=environment or {}, harmless=frozenset(harmless))
+        terms = _Terms(
+            timeout_s=timeout_s,
+            environment={**nvtx_environment(), **(environment or {})},
+            harmless=frozenset(harmless),
+        )
         return RayExecutor(jobs, terms)
 
     def gpu_workers(self, *, timeout_s: float, harmless: Collection[str] = ()) -> Sequence[Executor]:
         """Workers that have a GPU of their node for themselves."""
-        terms = _Terms(timeout_s=timeout_s, environment={}, harmless=frozenset(harmless), gpus=1)
+        terms = _Terms(
+            timeout_s=timeout_s, environment=nvtx_environment(), harmless=frozenset(harmless), gpus=1
+        )
         return [RayExecutor(1, terms) for _ in range(self.gpus)]
 
     def gpu_at_hand(self) -> tuple[Device | None, str | None]:

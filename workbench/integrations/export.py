@@ -12,9 +12,9 @@ from typing import Any
 from workbench.base.errors import InputError
 from workbench.base.files import write_together
 from workbench.devices.device import Device
+from workbench.integrations.engine_winners import EngineRow, ProblemWinners
 from workbench.integrations.engines import LADDER, Config, Engine, TableName
 from workbench.integrations.engines.engine import default_changes
-from workbench.integrations.results import EngineRow, ProblemWinners
 
 SCHEMA = "workbench.export/1"
 PROVENANCE = PurePosixPath("provenance.json")

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
+from workbench.integrations.engine_table import EngineTable, read_table
+from workbench.integrations.engine_winners import KERNEL, VARIANT
 from workbench.integrations.engines import CONFIG_KEYS, Engine
-from workbench.integrations.results import KERNEL, VARIANT
+from workbench.integrations.engines.engine import TRITON_DEFAULTS
+from workbench.integrations.raw_tables import RawTable
 from workbench.integrations.seeds_file import Seed, Seeds
-from workbench.integrations.sources import RawTable
-from workbench.integrations.table import EngineTable, read_table
-
-# What Triton takes where a row names neither.
-_OPTIONAL = {"num_warps": 4, "num_stages": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ def _seeds(engine: Engine, each: ImportedTable) -> list[Seed]:
 
 
 def _config(row: Mapping[str, int]) -> dict[str, int]:
-    return {**{key: row.get(key, _OPTIONAL.get(key, 0)) for key in CONFIG_KEYS}, VARIANT: 0}
+    return {**{key: row.get(key, TRITON_DEFAULTS.get(key, 0)) for key in CONFIG_KEYS}, VARIANT: 0}
 
 
 def _nothing(every: Sequence[ImportedTable], asked: Sequence[ImportedTable]) -> str:

@@ -169,6 +169,16 @@ def expert_set_mismatch(
     return mismatch
 
 
+def rounding(values: ArrayLike, resolution: float) -> float:
+    """One rounding of the largest of some logits: closer than that, two of them are a tie.
+
+    Args:
+        values: of any shape.
+        resolution: the step of values near 1 in their dtype.
+    """
+    return resolution * float(np.abs(np.asarray(values)).max())
+
+
 def _floats(values: ArrayLike) -> Floats:
     return np.asarray(values, dtype=np.float64)
 

@@ -10,7 +10,7 @@ from workbench.report.table import Table
 from workbench.report.trace_cells import percent, us
 from workbench.report.trace_diff import diff_classes_table, step_table
 from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
-from workbench.timeline.chrome import Arm
+from workbench.timeline.chrome import TimelineArm
 from workbench.timeline.diff import compare
 from workbench.timeline.page import timeline_record
 from workbench.timeline.summary import Summary, summarise
@@ -19,7 +19,7 @@ _KERNELS = 12
 
 
 def page_record(
-    arms: Sequence[Arm], steps: Sequence[int], *, differences: bool = True, notes: Sequence[str] = ()
+    arms: Sequence[TimelineArm], steps: Sequence[int], *, differences: bool = True, notes: Sequence[str] = ()
 ) -> Mapping[str, Any]:
     """All that the page shows: the timeline and the tables beside it.
 
@@ -60,7 +60,7 @@ def _facts(summary: Summary, step: int) -> Mapping[str, Any]:
     return {"file": summary.file, "facts": lines, "reasons": list(summary.reasons)}
 
 
-def _differences(arms: Sequence[Arm], summaries: Sequence[Summary]) -> list[Mapping[str, Any]]:
+def _differences(arms: Sequence[TimelineArm], summaries: Sequence[Summary]) -> list[Mapping[str, Any]]:
     first = summaries[0]
     tables = []
     for arm, summary in zip(arms[1:], summaries[1:], strict=True):
@@ -71,7 +71,7 @@ def _differences(arms: Sequence[Arm], summaries: Sequence[Summary]) -> list[Mapp
     return tables
 
 
-def _each(arms: Sequence[Arm], summaries: Sequence[Summary], make: Any) -> list[Mapping[str, Any]]:
+def _each(arms: Sequence[TimelineArm], summaries: Sequence[Summary], make: Any) -> list[Mapping[str, Any]]:
     pairs = [(arm, make(summary)) for arm, summary in zip(arms, summaries, strict=True)]
     return [_table(table, f"{arm.name}: {table.title[0].lower()}{table.title[1:]}") for arm, table in pairs]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moe_kernels.tunable import Problem
-from workbench.sweep.evaluators.modelled import Workload
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import Published
 from workbench.sweep.select import Winner
@@ -65,7 +65,7 @@ class Progress(Protocol):
         """A trial is known."""
         ...
 
-    def work(self, workload: Workload) -> None:
+    def work(self, count: WorkCount) -> None:
         """Some work is done; called from any thread."""
         ...
 

@@ -110,7 +110,7 @@ class SweepPlan:
         evaluate = self.loaded.spec.evaluate
         if evaluate is None or evaluate.noise == "none":
             return None
-        return Noise(**evaluate.noise.model_dump())
+        return evaluate.noise
 
     @property
     def is_timed(self) -> bool:

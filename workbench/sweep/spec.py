@@ -15,6 +15,8 @@ from workbench.base.errors import InputError
 from workbench.base.text import KeyPath, brief, shown, suggestion
 from workbench.base.validation import complaints, validate
 from workbench.base.yaml import YamlSource, read_yaml
+from workbench.measure.race import MeasureSettings
+from workbench.replay.noise import Noise
 from workbench.sweep.constraints import Constraint
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DEVICE_FILES = (".yaml", ".yml")
 _ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
+_RACE = MeasureSettings()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -34,9 +37,15 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Axes = Annotated[tuple[int | str, ...], BeforeValidator(_listed)]
-Values = Annotated[tuple[int | float | str, ...], BeforeValidator(_listed)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+# One value may stand for a list of one, in the file and so in its JSON Schema.
+Axes = Annotated[
+    tuple[int | str, ...], BeforeValidator(_listed, json_schema_input_type=int | str | list[int | str])
+]
+Values = Annotated[
+    tuple[int | float | str, ...],
+    BeforeValidator(_listed, json_schema_input_type=int | float | str | list[int | float | str]),
+]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
 class _Section(BaseModel):
@@ -44,35 +53,51 @@ class _Section(BaseModel):
 
 
 class Search(_Section):
-    """How configs are picked.
+    """How configs are picked."""
 
-    Attributes:
-        strategy: `auto`, a model of all that is known so far; `optuna`, Optuna's TPE; `random`, drawn without
-            repeating; `exhaustive`, every config in the file's order; or `ranked`, in the order of the model's prior.
-        trials: the most configs tried per problem, the default beside them.
-        seed: of whatever is drawn.
-    """
-
-    strategy: Literal["auto", "optuna", "random", "exhaustive", "ranked"] = "auto"
-    trials: int = Field(default=400, ge=1)
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
+    strategy: Literal["auto", "optuna", "random", "exhaustive", "ranked"] = Field(
+        default="auto",
+        description="`auto`: a model of all that is known so far; `optuna`: Optuna's TPE; `random`: drawn without "
+        "repeating; `exhaustive`: every config in the file's order; `ranked`: in the order of the model's prior.",
+    )
+    trials: int = Field(
+        default=400, ge=1, description="The most configs tried per problem, the default beside them."
+    )
+    seed: int = Field(default=0, ge=0, lt=1 << 32, description="Of whatever is drawn.")
 
 
 class Measure(_Section):
-    """How a GPU that is there is timed.
+    """How a GPU that is there is timed."""
 
-    Attributes:
-        relative_ci: rounds stop once the interval of a config's ratio to the default is this narrow.
-        routing: how tokens spread over experts in the inputs: `uniform`, `zipf`, `zipf:EXPONENT` or `recorded:PATH`, or
-            several, of which a winner must lose on none.
-        max_rounds: the most rounds of one problem, however wide the interval still is.
-        max_seconds: the most seconds spent on one problem's rounds.
-    """
+    relative_ci: float = Field(
+        default=_RACE.relative_ci,
+        gt=0,
+        lt=1,
+        description="Rounds stop once half the interval of a config's ratio to the default, over the ratio, is this.",
+    )
+    routing: Names = Field(
+        default=("uniform",),
+        description="How tokens spread over experts in the inputs: `uniform`, `zipf`, `zipf:EXPONENT` or "
+        "`recorded:PATH`, or several, of which a winner must lose on none.",
+    )
+    max_rounds: int = Field(
+        default=_RACE.max_rounds,
+        ge=5,
+        description="The most rounds of one problem, however wide the interval still is.",
+    )
+    max_seconds: float = Field(
+        default=60.0, gt=0, description="The most seconds spent on one problem's rounds."
+    )
 
-    relative_ci: float = Field(default=0.01, gt=0, lt=1)
-    routing: Names = ("uniform",)
-    max_rounds: int = Field(default=200, ge=5)
-    max_seconds: float = Field(default=60.0, gt=0)
+    @property
+    def settings(self) -> MeasureSettings:
+        """What the race of each problem's configs is run with."""
+        return MeasureSettings(
+            relative_ci=self.relative_ci,
+            max_rounds=self.max_rounds,
+            max_seconds=self.max_seconds,
+            min_rounds=min(_RACE.min_rounds, self.max_rounds),
+        )
 
     @field_validator("routing")
     @classmethod
@@ -84,81 +109,68 @@ class Measure(_Section):
 
 
 class Verify(_Section):
-    """How configs are checked before any timing.
+    """How configs are checked before any timing."""
 
-    Attributes:
-        seeds: how many inputs are drawn.
-    """
-
-    seeds: int = Field(default=3, ge=1, le=1000)
-
-
-class Noise(_Section):
-    """Noise drawn over recorded times; every figure but the seed is a share of the time, or a share of samples.
-
-    Attributes:
-        seed: of every draw.
-        drift: standard deviation between windows (batches), and of the wandering within one.
-        placement: standard deviation of a config's bias within one process.
-        jitter: standard deviation of a single sample.
-        burst_rate: share of the samples that a burst hits.
-        burst: mean slow-down of such a sample.
-        throttle: slow-down of the throttle step.
-        throttle_rate: share of windows that have one.
-    """
-
-    seed: int = Field(default=0, ge=0, lt=1 << 32)
-    drift: float = Field(default=0.02, ge=0, le=0.5)
-    placement: float = Field(default=0.001, ge=0, le=0.5)
-    jitter: float = Field(default=0.01, ge=0, le=0.5)
-    burst_rate: float = Field(default=0.02, ge=0, le=1)
-    burst: float = Field(default=0.2, ge=0, le=10)
-    throttle: float = Field(default=0.15, ge=0, le=10)
-    throttle_rate: float = Field(default=0.2, ge=0, le=1)
+    seeds: int = Field(default=3, ge=1, le=1000, description="How many inputs are drawn.")
 
 
 class Evaluate(_Section):
-    """Where times come from, other than from compiling and timing.
+    """Where times come from, other than from compiling and timing."""
 
-    Attributes:
-        replay: recordings (our journals, Kernel Tuner's cache files), relative to the sweep file; several are a family.
-        noise: `none`, or the noise to draw over the recorded times.
-    """
-
-    replay: Names
-    noise: Literal["none"] | Noise = "none"
+    replay: Names = Field(
+        description="Recordings (our journals, Kernel Tuner's cache files), relative to the sweep file; several are a "
+        "family."
+    )
+    noise: Literal["none"] | Noise = Field(
+        default="none", description="`none`, or the noise to draw over the recorded times."
+    )
 
 
 class SweepSpec(_Section):
-    """A sweep file; see docs and `sweeps/` for examples.
+    """A sweep: a kernel, its problems, and the configs to try; or a recording to replay."""
 
-    Attributes:
-        name: a plain word; runs are named after it.
-        kernel: a shipped kernel, or `package.module:NAME`; empty for a replayed sweep.
-        device: slugs, aliases, `auto` or YAML files (relative to the sweep file).
-        problems: the values of every axis of the kernel; the problems are their product.
-        space: the values to try of some parameters of the kernel; the others stay at their default.
-        constraints: expressions over axes and parameters that every config must satisfy.
-        search: how configs are picked.
-        measure: how they are timed.
-        verify: how they are checked.
-        seeds: recordings and results files with configs to start from, relative to the sweep file.
-        evaluate: a recording to replay; device, kernel, problems and space then come from it.
-        default: the baseline of a replayed sweep, by parameter.
-    """
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["kernel", "problems"]}, {"required": ["evaluate"]}]}
+    )
 
-    name: str
-    kernel: str = ""
-    device: Names = ("auto",)
-    problems: dict[str, Axes] = {}
-    space: dict[str, Values] = {}
-    constraints: Names = ()
+    name: str = Field(
+        description="A plain word; runs are named after it.",
+        json_schema_extra={"pattern": f"^({_NAME.pattern})$"},
+    )
+    kernel: str = Field(
+        default="",
+        description="A shipped kernel (`routing`, `experts`, `experts_decode`, `experts_backend`), or "
+        "`package.module:NAME` for one of your own.",
+        json_schema_extra={"pattern": f"^({_KERNEL.pattern})$"},
+    )
+    device: Names = Field(
+        default=("auto",),
+        description="Slugs, aliases, `auto` or YAML files (relative to the sweep file).",
+    )
+    problems: dict[str, Axes] = Field(
+        default={}, description="The values of every axis of the kernel; the problems are their product."
+    )
+    space: dict[str, Values] = Field(
+        default={},
+        description="The values to try of some parameters of the kernel; the others stay at their default.",
+    )
+    constraints: Names = Field(
+        default=(), description="Expressions over axes and parameters that every config must satisfy."
+    )
     search: Search = Search()
     measure: Measure = Measure()
     verify: Verify = Verify()
-    seeds: Names = ()
-    evaluate: Evaluate | None = None
-    default: dict[str, int | float | str] = {}
+    seeds: Names = Field(
+        default=(),
+        description="Recordings and results files with configs to start from, relative to the sweep file.",
+    )
+    evaluate: Evaluate | None = Field(
+        default=None,
+        description="A recording to replay; device, kernel, problems and space then come from it.",
+    )
+    default: dict[str, int | float | str] = Field(
+        default={}, description="The baseline of a replayed sweep, by parameter."
+    )
 
     @field_validator("name")
     @classmethod

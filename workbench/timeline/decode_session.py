@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from moe_kernels.experts.backend import Backend
 from workbench.base.errors import InputError
+from workbench.base.ranges import marked
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import Arm, Variant, running
 from workbench.models.gemma4.experts import Gemma4Experts
 from workbench.models.gemma4.graph import captured
 from workbench.models.gemma4.memory import memory_footprint
+from workbench.models.gemma4.ranges import mark_parts
 from workbench.timeline.arms import annotated_routing, other_backend
 from workbench.timeline.capture import Runner
 
@@ -57,15 +60,19 @@ class DecodeSession:
         check_memory(config, device, batch, context + forced)
         self.config, self.device, self.batch = config, device, batch
         self.model = Gemma4ForCausalLM.random(config, device, working_dtype(device), seed)
+        mark_parts(self.model)
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(config.vocab_size, (batch, context + forced), generator=generator).to(device)
         self.prompts, self.forced = ids[:, :context], ids[:, context:]
         self.lengths = torch.full((batch,), context, device=device)
         self.cache = self.model.new_cache(batch, context + forced)
 
-    def running(self, arm: Arm, backend: Backend = "auto") -> AbstractContextManager[None]:
+    @contextmanager
+    def running(self, arm: Arm, backend: Backend = "auto") -> Iterator[None]:
         """Runs the model as an arm within the context."""
-        return running(self.model, arm, Variant(backend, backend=backend), around=annotated_routing)
+        variant = Variant(backend, backend=backend)
+        with marked(f"arm {arm.name}"), running(self.model, arm, variant, around=annotated_routing):
+            yield
 
     def other_backend(self) -> Backend:
         """Another way through the model's experts."""

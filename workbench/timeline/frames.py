@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.frames import Dtype, frame_of
-from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
-from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, Summary, analyse, summarise
+from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, Summary, summarise
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -135,7 +134,7 @@ def changes_frame(diff: Diff) -> DataFrame:
 
 def _summary(trace: str | Path, rules: str | Path | None, cpu: bool) -> Summary:
     loaded = load_rules(Path(rules) if rules is not None else None)
-    return summarise(analyse(read_trace(Path(trace), cpu=cpu), loaded))
+    return summarise(analyse_file(Path(trace), loaded, cpu=cpu))
 
 
 def _with_evidence(frame: DataFrame, summary: Summary) -> DataFrame:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from workbench.timeline.classify import classify
+from workbench.timeline.analysis import Analysis
 from workbench.timeline.idle import Gaps, find_gaps
 from workbench.timeline.intervals import span, union_length
 from workbench.timeline.kernel_classes import CLASSES, KernelClass
-from workbench.timeline.layers import Layers, find_layers
-from workbench.timeline.rules import Rules
+from workbench.timeline.layers import Layers
 from workbench.timeline.spread import Spread, spread_of
-from workbench.timeline.steps import Step, Steps, find_steps
-from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Trace, Work
-
-SCHEMA = "workbench.trace-summary/1"
+from workbench.timeline.steps import Step, Steps
+from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,7 @@ class Stretch:
     classes: tuple[ClassShare, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KernelShare:
+class KernelShare(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel by name, over the whole trace; the per-step figures are of the steps.
 
     Attributes:
@@ -79,7 +76,8 @@ class KernelShare:
     """
 
     name: str
-    kernel_class: KernelClass
+    # Not `class`, which Python keeps for itself.
+    kernel_class: KernelClass = msgspec.field(name="class")
     launches: int
     time_us: float
     share_busy: float
@@ -170,24 +168,6 @@ class Summary:
     reliable: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """A trace with the class of each piece of its work, its steps and layers: what all reports start from."""
-
-    trace: Trace
-    classes: Int
-    steps: Steps
-    layers: Layers
-
-
-def analyse(trace: Trace, rules: Rules) -> Analysis:
-    """Classifies the work of a trace and finds its steps and layers."""
-    classes = classify(trace, rules)
-    steps = find_steps(trace)
-    layers = find_layers([classes[step.members] for step in steps.steps], trace.modules)
-    return Analysis(trace, classes, steps, layers)
 
 
 def summarise(analysis: Analysis) -> Summary:

@@ -9,8 +9,8 @@ from tests.sweep.in_process import DiedError, Killed
 from workbench.executors import WorkFailure
 from workbench.executors.process import death
 from workbench.measure.race import TimedConfig, measure_batch
-from workbench.sweep.evaluators.batches import BATCH, SESSIONS
 from workbench.sweep.evaluators.gpu import CONTEXT_LOST
+from workbench.sweep.evaluators.timed import BATCH, SESSIONS
 from workbench.trials.trial import Evidence
 
 

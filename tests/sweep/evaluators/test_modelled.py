@@ -7,8 +7,10 @@ import pytest
 from tests.sweep.in_process import SWEEP, Told
 from tests.sweep.toy_kernels import DOUBLE, FAULTS
 from workbench.devices import find_device
-from workbench.sweep.evaluators.modelled import Builder, Subject, Workload, failed_check
+from workbench.sweep.evaluators.builder import Builder
 from workbench.sweep.evaluators.open import Timeouts
+from workbench.sweep.evaluators.subject import Subject
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.plan import make_plans
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
@@ -113,7 +115,7 @@ def builder(**changed):
     subject = Subject(
         reference="", kernel=kernel, device=find_device("b200"), source_hash="abc", verify_seeds=1
     )
-    return Builder(subject, None, Workload(lambda _: None))
+    return Builder(subject, None, WorkCount(lambda _: None))
 
 
 def broken(*_):
@@ -128,4 +130,4 @@ def test_a_description_that_raises_is_a_row_too(part):
 
 
 def test_a_passed_check_is_no_trial():
-    assert failed_check(None, None, None) is None
+    assert Subject.failed_check(None, None, None) is None

@@ -4,7 +4,7 @@ import pytest
 
 from tests.sweep.toy_kernels import MATMUL
 from workbench.executors import WorkerPool
-from workbench.sweep.evaluators.modelled import verify_interpreted
+from workbench.sweep.stages.interpreter import verify_interpreted
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from workbench.bench.gemma4.session import DraftSession, Load, PlainSession
 from workbench.models.gemma4 import Gemma4Assistant
 from workbench.models.gemma4.arms import find_arm
 from workbench.models.gemma4.kv_cache import StaticKVCache
+from workbench.models.gemma4.ranges import mark_parts
 
 ON_CPU = "On a CPU no kernel runs: fused and tuned take the same torch operations."
 _RANDOM_ASSISTANT = "The assistant's weights are random: its drafts are accepted by chance."
@@ -41,6 +42,9 @@ class Gemma4Engine:
         graph: bool | None = None,
     ) -> None:
         self._model, self._assistant = named.model, assistant
+        mark_parts(self._model)
+        if assistant is not None:
+            mark_parts(assistant)
         self._draws_assistant = draws_assistant
         self._graph = named.model.device.type == "cuda" if graph is None else graph
         self._caches: WeakValueDictionary[tuple[int, int, int], StaticKVCache] = WeakValueDictionary()

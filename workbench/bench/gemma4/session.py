@@ -9,7 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from workbench.bench.engine import Step
+from workbench.base.ranges import in_range
+from workbench.bench.engine import EngineStep
 from workbench.models.gemma4 import Gemma4Assistant, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import find_arm, running
 from workbench.models.gemma4.generation import Request
@@ -95,14 +96,14 @@ class PlainSession(_GreedySession):
         self._token = self._model.logits(hidden).argmax(dim=-1)[:, None]
 
     @torch.inference_mode()
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """Decodes a token."""
         with running(self._model, find_arm(self._load.arm)):
             logits, _ = self._step(self._token)
         self._cache.lengths += 1
         self._token = logits.argmax(dim=-1)
         self._synchronise()
-        return Step((1,) * self._cache.batch)
+        return EngineStep((1,) * self._cache.batch)
 
 
 class DraftSession(_GreedySession):
@@ -132,19 +133,20 @@ class DraftSession(_GreedySession):
         # Whatever an empty cache would have attention do, no run does it.
         load.cache.lengths.fill_(1)
         with running(model, find_arm(load.arm)):
-            self._draft = make_drafter(model, assistant, load.cache, self._request, (token, state))
-            self._check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
+            drafter = make_drafter(model, assistant, load.cache, self._request, (token, state))
+            check: Callable[[Tensor], tuple[Tensor, Tensor]] = captured(
                 partial(model.step, cache=load.cache),
                 token.expand(-1, draft_tokens + 1).contiguous(),
                 enabled=load.graph,
             )
+        self._draft, self._check = in_range("draft", drafter), in_range("verify", check)
 
     def _begin(self, hidden: Tensor) -> None:
         state = hidden[:, None]
         self._progress = DraftProgress.begin(self._request, self._select(self._model.logits(state)), state)
 
     @torch.inference_mode()
-    def step(self) -> Step:
+    def step(self) -> EngineStep:
         """Drafts, and checks the draft."""
         progress = self._progress
         running_before = ~progress.done
@@ -155,4 +157,4 @@ class DraftSession(_GreedySession):
         # Reading them waits for the device.
         tokens, drafts = tuple(gained.tolist()), int(running_before.sum())
         accepted = sum(tokens) - drafts
-        return Step(tokens, drafted=drafts * self._draft_tokens, accepted=accepted, drafts=drafts)
+        return EngineStep(tokens, drafted=drafts * self._draft_tokens, accepted=accepted, drafts=drafts)

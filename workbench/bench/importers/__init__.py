@@ -11,11 +11,11 @@ from types import ModuleType
 from workbench.base.errors import InputError
 from workbench.base.text import shown
 from workbench.bench.importers import sglang, vllm
-from workbench.bench.importers.engine_run import Run, to_row
+from workbench.bench.importers.engine_run import EngineRun, to_row
 from workbench.bench.importers.records import Record, read_records
 from workbench.bench.rows import SCHEMA, UNKNOWN_DEVICE, BenchFile, BenchRow, Source
 
-__all__ = ["IMPORTERS", "About", "Record", "Run", "import_results", "read_records", "to_row"]
+__all__ = ["IMPORTERS", "About", "EngineRun", "Record", "import_results", "read_records", "to_row"]
 
 IMPORTERS: Mapping[Source, ModuleType] = {"vllm": vllm, "sglang": sglang}
 
@@ -48,7 +48,7 @@ def import_results(path: Path, about: About) -> BenchFile:
     records = read_records(path)
     sources = [_source(record) for record in records]
     _check_same(records, sources, "the engine", "import each engine's file on its own")
-    read: Callable[[Record], Run] = IMPORTERS[sources[0]].read_run
+    read: Callable[[Record], EngineRun] = IMPORTERS[sources[0]].read_run
     runs = [read(record) for record in records]
     _check_same(records, [run.model for run in runs], "the model", "split the file, one model in each")
     # A run that a sweep gave up names no model; it was of its file's.
@@ -86,7 +86,7 @@ def _check_same(records: Sequence[Record], found: Sequence[str | None], what: st
             raise InputError(message, file=record.file, line=record.line, key=f"record {record.number}")
 
 
-def _row(run: Run, record: Record, source: Source, about: About, stem: str) -> BenchRow:
+def _row(run: EngineRun, record: Record, source: Source, about: About, stem: str) -> BenchRow:
     if about.model and run.model and about.model != run.model:
         what = f"is {shown(run.model)}, but --model says {shown(about.model)}; leave --model out"
         raise record.error("model_id" if source == "vllm" else "server_info", what)

@@ -14,7 +14,7 @@ from workbench.bench.rows import AcceptanceWindow, BenchRow, ItlDefinition, Requ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class EngineRun:
     """What an engine says of a run; fields as in `BenchRow`.
 
     Attributes:
@@ -55,7 +55,7 @@ class Run:
 
 
 def throughput_figures(
-    record: Record, run: Run, latency_names: Mapping[str, str], *, total: str
+    record: Record, run: EngineRun, latency_names: Mapping[str, str], *, total: str
 ) -> dict[str, Figure]:
     """Latencies and throughputs, which both engines write alike.
 
@@ -108,7 +108,7 @@ def request_rate(record: Record) -> RequestRate | None:
 
 
 def to_row(
-    run: Run, record: Record, source: Source, *, arm: str, device: str, workload: str | None
+    run: EngineRun, record: Record, source: Source, *, arm: str, device: str, workload: str | None
 ) -> BenchRow:
     """A run as a row; one in which no request completed has failed.
 

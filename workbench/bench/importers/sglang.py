@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.base.text import brief
 from workbench.bench.figures import Figure, single
-from workbench.bench.importers.engine_run import Run, throughput_figures
+from workbench.bench.importers.engine_run import EngineRun, throughput_figures
 from workbench.bench.importers.records import Record
 from workbench.bench.rows import ItlDefinition
 
@@ -27,7 +27,7 @@ def recognises(record: Record) -> bool:
     return bool(own & record.data.keys())
 
 
-def read_run(record: Record) -> Run:
+def read_run(record: Record) -> EngineRun:
     """One run of `bench_serving`.
 
     Raises:
@@ -35,7 +35,7 @@ def read_run(record: Record) -> Run:
     """
     server = _server(record)
     completed, accepted = record.count_at("completed"), _accept_length(record)
-    run = Run(
+    run = EngineRun(
         model=_text(server.get("model_path")),
         label=record.optional_text("tag"),
         completed=completed,

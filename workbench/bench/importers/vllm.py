@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.bench.figures import Figure, single
-from workbench.bench.importers.engine_run import Run, throughput_figures
+from workbench.bench.importers.engine_run import EngineRun, throughput_figures
 from workbench.bench.importers.records import MOST, Record
 from workbench.bench.rows import Status
 
@@ -24,7 +24,7 @@ def recognises(record: Record) -> bool:
     return bool(own & record.data.keys()) or _is_failure(record)
 
 
-def read_run(record: Record) -> Run:
+def read_run(record: Record) -> EngineRun:
     """One run of `vllm bench serve`.
 
     Raises:
@@ -33,7 +33,7 @@ def read_run(record: Record) -> Run:
     if _is_failure(record):
         return _failure(record)
     completed, failed = record.count_at("completed"), record.optional_count("failed")
-    run = Run(
+    run = EngineRun(
         model=record.text_at("model_id"),
         label=record.optional_text("label"),
         completed=completed,
@@ -65,12 +65,12 @@ def _is_failure(record: Record) -> bool:
     return {"error_type", "error"} <= record.data.keys() and "duration" not in record.data
 
 
-def _failure(record: Record) -> Run:
+def _failure(record: Record) -> EngineRun:
     kind, text = record.text_at("error_type"), str(record.data["error"])
     oom, late = "out of memory" in text.lower() or "OutOfMemory" in kind, "Timeout" in kind
     reason = brief(" ".join(f"{kind}: {text}".split()), 300)
     status: Status = "oom" if oom else "timeout" if late else "failed"
-    return Run(status=status, reason=reason, concurrency=_overridden(record, "max_concurrency"))
+    return EngineRun(status=status, reason=reason, concurrency=_overridden(record, "max_concurrency"))
 
 
 def _overridden(record: Record, name: str) -> int | None:

@@ -22,13 +22,12 @@ from workbench.dashboard.definition import Definition, TimelinePanel
 from workbench.dashboard.pictures import Timeline
 from workbench.dashboard.sources import Damages, Results, SavedProfile
 from workbench.report.trace_cells import count, percent, signed_us, spread, us
+from workbench.timeline.analysis import Analysis, analyse_file, with_written_classes
 from workbench.timeline.chrome import arm_of
 from workbench.timeline.page import timeline_record, typical_step
-from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
 from workbench.timeline.spread import Spread
-from workbench.timeline.summary import Analysis, ClassPerStep, PerStep, analyse, summarise
-from workbench.timeline.written import as_written
+from workbench.timeline.summary import ClassPerStep, PerStep, summarise
 
 # All timelines of a page together: a bar each, some 30 bytes of the page.
 MOST_KERNELS = 24_000
@@ -149,7 +148,7 @@ def _readable(profile: SavedProfile, damages: Damages) -> dict[str, Analysis]:
     rules, found = load_rules(None), {}
     for arm, path in profile.traces().items():
         try:
-            found[arm] = as_written(analyse(read_trace(path, cpu=profile.file.basis == "cpu"), rules))
+            found[arm] = with_written_classes(analyse_file(path, rules, cpu=profile.file.basis == "cpu"))
         except InputError as error:
             damages(error)
     return found
@@ -157,7 +156,7 @@ def _readable(profile: SavedProfile, damages: Damages) -> dict[str, Analysis]:
 
 def _of_traces(traces: Mapping[str, str], definition: Definition, budget: _Budget) -> Option:
     rules = load_rules(None)
-    analyses = {arm: analyse(read_trace(definition.path(name)), rules) for arm, name in traces.items()}
+    analyses = {arm: analyse_file(definition.path(name), rules) for arm, name in traces.items()}
     shares = []
     for arm, analysis in analyses.items():
         summary = summarise(analysis)

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from moe_kernels.tunable import Config, Problem
+from workbench.base.ranges import marked
+from workbench.base.text import pairs
 from workbench.executors import Executor, WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
 from workbench.search.strategy import Known
-from workbench.sweep.evaluators.modelled import Builder, Subject, failed_check
+from workbench.sweep.evaluators.builder import Builder
+from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.stages.time_model import LaunchShape
 from workbench.trials.trial import Candidate, Stage, Status, Trial
 
@@ -64,7 +67,7 @@ class GpuFront:
             subject.distributions,
         )
         verdict = _told(self._gpu.submit(verify_on_gpu, *arguments).result())
-        if failed := failed_check(subject, candidate, verdict):
+        if failed := subject.failed_check(candidate, verdict):
             return replace(failed, resources=resources, verified_on=candidate.problem)
         return subject.trial(
             candidate, Stage.VERIFY, Status.OK, resources=resources, verified_on=candidate.problem
@@ -121,7 +124,8 @@ def verify_on_gpu(
 
     kernels = [load_kernel(reference).under(distribution) for distribution in distributions]
     verdicts = (verify(kernel, problem, config, seeds=range(seeds)) for kernel in kernels)
-    return _on_a_sound_gpu(lambda: next((verdict for verdict in verdicts if verdict), None))
+    with marked(f"verify {reference}: {pairs(problem)}"):
+        return _on_a_sound_gpu(lambda: next((verdict for verdict in verdicts if verdict), None))
 
 
 def measure_on_gpu(
@@ -133,9 +137,10 @@ def measure_on_gpu(
     distribution: RoutingDistribution,
 ) -> BatchResult:
     """Measures configs of one problem against the default; runs in the GPU's worker."""
-    return _on_a_sound_gpu(
-        lambda: _measure_configs(reference, problem, configs, default, settings, distribution)
-    )
+    with marked(f"batch of {len(configs)} {reference}: {pairs(problem)}"):
+        return _on_a_sound_gpu(
+            lambda: _measure_configs(reference, problem, configs, default, settings, distribution)
+        )
 
 
 def _measure_configs(
@@ -151,17 +156,20 @@ def _measure_configs(
     from workbench.sweep.kernels import load_kernel
 
     kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
-    inputs = timers.inputs(kernel, problem)
-    return measure_batch(
-        [
+    with marked("inputs"):
+        inputs = timers.inputs(kernel, problem)
+    with marked("graphs"):
+        candidates = [
             TimedConfig(name, timers.of_kernel(kernel, problem, config, inputs))
             for name, config in configs.items()
-        ],
-        default=timers.of_kernel(kernel, problem, default, inputs),
-        default_again=timers.of_kernel(kernel, problem, default, inputs),
-        settings=settings,
-        clocks=open_clocks(),
-    )
+        ]
+        baseline = timers.of_kernel(kernel, problem, default, inputs)
+        control = timers.of_kernel(kernel, problem, default, inputs)
+    # No range within a round: what is timed is the same with ranges and without.
+    with marked("rounds"):
+        return measure_batch(
+            candidates, default=baseline, default_again=control, settings=settings, clocks=open_clocks()
+        )
 
 
 def _on_a_sound_gpu(task: Callable[[], T]) -> T:

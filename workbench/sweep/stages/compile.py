@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moe_kernels.tunable import KernelLaunch, TunableKernel
+from workbench.base.ranges import marked
 from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
 from workbench.sweep.stages.ptx import profile
@@ -83,7 +84,8 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
     """
     set_target(compute_capability)
     launches = meta_launches(load_kernel(reference), candidate)
-    return tuple(_resources(launch.compile()) for launch in launches)
+    with marked(f"compile {reference}"):
+        return tuple(_resources(launch.compile()) for launch in launches)
 
 
 def warm_up(reference: str, compute_capability: int) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from moe_kernels.formats import QuantisedWeights, WeightFormat
 from workbench.models.gemma4.checkpoint.parts import PartReader, WeightGroup
-from workbench.models.gemma4.checkpoint.quantisation import Rule
+from workbench.models.gemma4.checkpoint.quantisation import QuantisationRule
 from workbench.models.gemma4.checkpoint.targets import (
     CheckedTarget,
     PlainExpertsTarget,
@@ -34,7 +34,9 @@ class ExpertsPlan:
         rules: of the weights that are quantised, by module.
     """
 
-    def __init__(self, experts: Gemma4Experts, groups: list[WeightGroup], rules: dict[str, Rule]) -> None:
+    def __init__(
+        self, experts: Gemma4Experts, groups: list[WeightGroup], rules: dict[str, QuantisationRule]
+    ) -> None:
         self.experts = experts
         self.groups = groups
         self.rules = rules

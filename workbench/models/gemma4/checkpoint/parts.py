@@ -11,7 +11,7 @@ from torch import Tensor
 from moe_kernels.formats.layout import TensorSpec
 from workbench.models.gemma4.checkpoint.layouts import EVERY_PART, FOREIGN_PARTS, NATIVE, Layout, Shape
 from workbench.models.gemma4.checkpoint.names import WeightPart
-from workbench.models.gemma4.checkpoint.quantisation import Rule
+from workbench.models.gemma4.checkpoint.quantisation import QuantisationRule
 from workbench.models.gemma4.safetensors_folder import Header
 
 UNUSED_PARTS: Mapping[str, str] = {
@@ -88,7 +88,9 @@ class WeightGroup:
             names = "GPTQ's" if "g_idx" in found else "AWQ's, GPTQ's or AutoRound's"
             raise self.headers[found[0]].error(f"is of {names} own layout, of which config.json says nothing")
 
-    def readers(self, rule: Rule, shape: tuple[int, int, int], *, is_stacked: bool) -> dict[str, PartReader]:
+    def readers(
+        self, rule: QuantisationRule, shape: tuple[int, int, int], *, is_stacked: bool
+    ) -> dict[str, PartReader]:
         """Compares headers with a format's layout.
 
         Args:
@@ -122,12 +124,14 @@ class WeightGroup:
         self._check_complete(rule, specs, [reader.attribute for reader in found.values()])
         return found
 
-    def checked_parts(self, rule: Rule, shape: tuple[int, int, int]) -> dict[str, Header]:
+    def checked_parts(self, rule: QuantisationRule, shape: tuple[int, int, int]) -> dict[str, Header]:
         """The parts that are compared and not kept."""
         checks = rule.layout.checks(rule.format, shape[1], shape[2])
         return {part: header for part, header in self.headers.items() if part in checks}
 
-    def _check_complete(self, rule: Rule, specs: Mapping[str, TensorSpec], there: list[str]) -> None:
+    def _check_complete(
+        self, rule: QuantisationRule, specs: Mapping[str, TensorSpec], there: list[str]
+    ) -> None:
         for attribute in specs:
             name = rule.layout.tensor_names[attribute]
             if attribute not in there:
@@ -136,7 +140,9 @@ class WeightGroup:
                 raise self.any_header.error(f"must be the only {name} of {self.place.module}")
 
 
-def _fitting(header: Header, wanted: TensorSpec, attribute: str, rule: Rule, is_stacked: bool) -> Shape:
+def _fitting(
+    header: Header, wanted: TensorSpec, attribute: str, rule: QuantisationRule, is_stacked: bool
+) -> Shape:
     """The shape that a tensor takes in `QuantisedWeights`; scales may lack dimensions of size 1."""
     held = rule.format
     if header.dtype not in wanted.dtypes:

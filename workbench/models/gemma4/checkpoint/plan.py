@@ -12,7 +12,7 @@ from workbench.models.gemma4.checkpoint.experts_plan import ExpertsPlan, check_p
 from workbench.models.gemma4.checkpoint.layouts import NATIVE
 from workbench.models.gemma4.checkpoint.names import WeightPart, layer_of, own_name, spellings, weight_part
 from workbench.models.gemma4.checkpoint.parts import UNUSED_PARTS, WeightGroup
-from workbench.models.gemma4.checkpoint.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation import Quantisation, QuantisationRule
 from workbench.models.gemma4.checkpoint.targets import CheckedTarget, DequantisedTarget, PlainTarget, Target
 from workbench.models.gemma4.checkpoint_error import CheckpointError
 from workbench.models.gemma4.experts import Gemma4Experts
@@ -162,7 +162,7 @@ class Planner:
             if header.name not in self.plan.targets:
                 self.plan.unused.setdefault(header.name, UNUSED_PARTS.get(part, _NO_SUCH_TENSOR))
 
-    def _rule(self, group: WeightGroup, classes: frozenset[str]) -> Rule:
+    def _rule(self, group: WeightGroup, classes: frozenset[str]) -> QuantisationRule:
         """The config's rule for a weight whose tensors are quantised."""
         header, said = group.telling_header, self.quantisation
         if said is None:
@@ -186,7 +186,7 @@ class Planner:
                 names |= spellings(f"{place.experts}.0.{projection}", raw)
         return names
 
-    def _rule_of_expert(self, group: WeightGroup) -> Rule | None:
+    def _rule_of_expert(self, group: WeightGroup) -> QuantisationRule | None:
         """None for a weight that neither tensors nor config have quantised."""
         is_stacked, said = group.place.expert is None, self.quantisation
         if not group.is_plain:

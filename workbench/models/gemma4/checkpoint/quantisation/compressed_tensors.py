@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from moe_kernels.formats import Fp8, Int4, Nvfp4, WeightFormat
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
-from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, QuantisationRule
 
 # How each kind of weight may be stored; of what is stored dense, config and tensors have nothing in common.
 _STORED: Mapping[type[WeightFormat], tuple[str, ...]] = {
@@ -40,7 +40,7 @@ def read_compressed_tensors(fields: Fields) -> Quantisation:
     )
 
 
-def _group(groups: Fields, name: str, whole: Fields) -> Rule | None:
+def _group(groups: Fields, name: str, whole: Fields) -> QuantisationRule | None:
     """The rule of a group; None where it leaves weights as they are."""
     group = groups.inner(name)
     weights = group and group.inner("weights")
@@ -56,7 +56,7 @@ def _group(groups: Fields, name: str, whole: Fields) -> Rule | None:
     if stored not in allowed and (stored != "mixed-precision" or source is group):
         source.fail(f"must be {' or '.join(allowed)} for {found} weights, got {stored!r}", "format")
     note = _note(found, group.inner("input_activations"))
-    return Rule(key=group.key, targets=group.words("targets"), format=found, note=note)
+    return QuantisationRule(key=group.key, targets=group.words("targets"), format=found, note=note)
 
 
 def _weight_format(weights: Fields) -> WeightFormat:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_kernels.formats import Fp8
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
-from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, QuantisationRule
 
 _BLOCK = [128, 128]
 
@@ -18,5 +18,5 @@ def read_fine_grained(fields: Fields) -> Quantisation:
     if fields.get("weight_block_size") != _BLOCK:
         fields.fail(f"must be {_BLOCK}, got {fields.get('weight_block_size')!r}", "weight_block_size")
     ignored = fields.words("modules_to_not_convert")
-    rule = Rule(key=fields.key, targets=("Linear",), format=Fp8("block"))
+    rule = QuantisationRule(key=fields.key, targets=("Linear",), format=Fp8("block"))
     return Quantisation(file=fields.file, key=fields.key, rules=(rule,), ignored=ignored, is_nested=True)

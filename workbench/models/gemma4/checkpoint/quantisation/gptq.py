@@ -5,7 +5,7 @@ from __future__ import annotations
 from moe_kernels.formats import Int4
 from workbench.models.gemma4.checkpoint.layouts import GptqLayout
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
-from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, QuantisationRule
 
 _STORED_LESS = {"gptq": 1, "gptq_v2": 0}
 
@@ -23,5 +23,7 @@ def read_gptq(fields: Fields) -> Quantisation:
     version = fields.choose("checkpoint_format", _STORED_LESS) if fields.get("checkpoint_format") else 1
     group = fields.group_size()
     held = Int4(group, symmetric=fields.boolean("sym", True))
-    rule = Rule(key=fields.key, targets=("Linear",), format=held, layout=GptqLayout(version, group))
+    rule = QuantisationRule(
+        key=fields.key, targets=("Linear",), format=held, layout=GptqLayout(version, group)
+    )
     return Quantisation(file=fields.file, key=fields.key, rules=(rule,))

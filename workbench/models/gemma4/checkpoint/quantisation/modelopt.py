@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from moe_kernels.formats import Fp8, Nvfp4, WeightFormat
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
-from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, Rule
+from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation, QuantisationRule
 
 _STATIC = "activations are quantised per token, not by static scales"
 _WIDE = "activations stay in 16 bits"
@@ -38,9 +38,9 @@ def read_modelopt(fields: Fields) -> Quantisation:
     return Quantisation(file=fields.file, key=inner.key, rules=tuple(rules), ignored=ignored, is_nested=True)
 
 
-def _rule(fields: Fields, targets: tuple[str, ...]) -> Rule:
+def _rule(fields: Fields, targets: tuple[str, ...]) -> QuantisationRule:
     found, note = fields.choose("quant_algo", _ALGORITHMS)
     group = fields.get("group_size", 16)
     if isinstance(found, Nvfp4) and group != 16:
         fields.fail(f"must be 16 for NVFP4, got {group!r}", "group_size")
-    return Rule(key=fields.key, targets=targets, format=found, note=note and f"{found}: {note}")
+    return QuantisationRule(key=fields.key, targets=targets, format=found, note=note and f"{found}: {note}")

@@ -20,7 +20,7 @@ MATCH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class QuantisationRule:
     """A format for some modules.
 
     Attributes:
@@ -46,18 +46,18 @@ class Quantisation:
         file: that says it.
         key: where in the file.
         rules: the first that names a module goes before one that names its class.
-        ignored: modules that no rule is for; as `Rule.targets`.
+        ignored: modules that no rule is for; as `QuantisationRule.targets`.
         is_nested: whether a name means all modules inside, too. compressed-tensors' does not: where it has quantised
             a router's projection, it may list the router itself as ignored.
     """
 
     file: Path
     key: str
-    rules: tuple[Rule, ...]
+    rules: tuple[QuantisationRule, ...]
     ignored: tuple[str, ...] = ()
     is_nested: bool = False
 
-    def rule_for(self, names: AbstractSet[str], classes: AbstractSet[str]) -> Rule | None:
+    def rule_for(self, names: AbstractSet[str], classes: AbstractSet[str]) -> QuantisationRule | None:
         """The rule for a module that has these names, by itself or by one of its classes."""
         if self._any_means(self.ignored, names) or not classes.isdisjoint(self.ignored):
             return None
