@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.frames import Dtype, frame_of
+from workbench.timeline.analysis import analyse_file
 from workbench.timeline.rules import load_rules
 from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, Summary, summarise
 
