@@ -53,7 +53,7 @@ def filed_slug(device: str, folders: Sequence[Path]) -> str:
     from workbench.devices import find_device
 
     # A device of the user's own is in no catalogue, but its results are filed.
-    filed = {path.name for folder in folders for path in folder.glob("*/") if path.is_dir()}
+    filed = {path.name for folder in folders for path in folder.glob("*/") if path.is_dir()} - {"runs"}
     return device if device in filed else find_device(device).slug
 
 

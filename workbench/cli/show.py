@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import results_paths
+from workbench.cli.arguments import filed_slug, results_paths
 from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 
@@ -52,7 +52,7 @@ def show(
     from workbench.trials.winners import kernel_at_hand, read_winners, winner_record
 
     folders = results_paths(results)
-    slug = _slug(device, folders)
+    slug = device and filed_slug(device, folders)
     _check_kernel(kernel, folders)
     winners = read_winners(folders, kernel_at_hand, device=slug, kernel=kernel)
     write_frame(csv, parquet, lambda: winners_frame(winners))
@@ -63,15 +63,6 @@ def show(
         print_table(table)
     if not winners:
         print(f"There are no winners{f' for {slug}' if slug else ''} in {', '.join(map(str, folders))}.")
-
-
-def _slug(device: str | None, folders: tuple[Path, ...]) -> str | None:
-    from workbench.devices import find_device
-    from workbench.trials.winners import results_files
-
-    if device is None or device in {path.parts[-3] for path in results_files(folders)}:
-        return device
-    return find_device(device).slug
 
 
 def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:

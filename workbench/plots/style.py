@@ -28,10 +28,7 @@ class Theme:
 
     Attributes:
         name: `light` or `dark`, the ending of a file's name.
-        background: of the figure.
-        text: headings and labels.
         muted: captions, ticks, reference lines.
-        grid: grid lines.
         baseline: the baseline arm's.
         palette: the other arms'.
         good: of what is valid.

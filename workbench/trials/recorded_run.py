@@ -17,6 +17,8 @@ from workbench.trials.trial import Evidence, Status, Trial
 if TYPE_CHECKING:
     from moe_kernels.tunable import Config, Problem
 
+# Of what a run says of itself, which is kilobytes.
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemTrials:

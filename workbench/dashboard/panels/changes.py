@@ -65,9 +65,6 @@ class Chosen:
     """What a run would publish for a problem.
 
     Attributes:
-        config: of the winner.
-        evidence: of its time.
-        time_us: microseconds a call.
         ci_us: its interval, where measured.
     """
 
@@ -82,12 +79,8 @@ class Change:
     """One problem in the last run and in the one before.
 
     Attributes:
-        run: the last run.
         earlier: the one before, None where no other tried the problem.
-        problem: every axis.
         before: its winner in the earlier run, None where none was valid.
-        now: in the last.
-        kind: what became of it.
     """
 
     run: SweepRun

@@ -12,7 +12,7 @@ from workbench.dashboard.definition import ConvergencePanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.figures.sweep.convergence import MOST_PANELS, Curve, collect_convergence
+from workbench.figures.sweep.convergence import Curve, curve_of
 
 _COLUMNS = (
     TableColumn("problem", "problem"),
@@ -41,7 +41,7 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
 
 def finding(run: SweepRun) -> str:
     """How far a run's search came."""
-    curves, evidence = _curves(run), _evidence(run)
+    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
     speedups = [curve.speedup for curve in curves if curve.speedup]
     trials = labels.count(sum(curve.trials for curve in curves), "trial")
     if not speedups:
@@ -50,18 +50,12 @@ def finding(run: SweepRun) -> str:
     return f"{labels.times(geometric_mean(speedups), evidence)} over the default ({what}, {trials})"
 
 
-def _curves(run: SweepRun) -> list[Curve]:
-    problems = run.recorded.problems
-    parts = (problems[start : start + MOST_PANELS] for start in range(0, len(problems), MOST_PANELS))
-    return [curve for part in parts for curve in collect_convergence(run.recorded, part).curves]
-
-
 def _evidence(run: SweepRun) -> str:
     return "modelled" if run.recorded.about else "measured"
 
 
 def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
-    curves, evidence = _curves(run), _evidence(run)
+    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
     charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(curves[:most])]
     undrawn = len(curves) - len(charts)
     more = (Text((f"{labels.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()

@@ -48,8 +48,6 @@ class StepShares:
     """One arm's shares of a step.
 
     Attributes:
-        arm: its name.
-        per_step: of its trace.
         layers: of a step, None where unknown.
         reasons: why the figures are not reliable, empty where they are.
     """

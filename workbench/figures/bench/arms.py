@@ -28,8 +28,6 @@ class ArmLoad:
         concurrency: requests in flight at most; where a run set no limit, on average.
         draft_tokens: tokens drafted a step, None where unknown.
         figures: by metric; over repeats where there are several rows.
-        runs: how many runs they are from.
-        failed_requests: requests that failed in them.
     """
 
     concurrency: float
@@ -45,8 +43,6 @@ class FailedRun:
 
     Attributes:
         concurrency: where, None where it is not known.
-        status: how it ended.
-        reason: why.
     """
 
     concurrency: float | None
@@ -59,9 +55,7 @@ class ComparedArm:
     """One arm.
 
     Attributes:
-        name: as legends show it.
         points: by rising concurrency.
-        failures: its failed runs.
         acceptance: over what its acceptance length was counted, None without speculation.
     """
 
@@ -82,7 +76,6 @@ class ArmComparison:
     Attributes:
         name: of the load, for file names; empty where it has none.
         arms: the baseline first, then in order of appearance.
-        baseline: the arm that the others are compared with.
         subtitle: device, model, lengths and GPUs.
         unbounded: True where a concurrency is an average of requests in flight.
     """

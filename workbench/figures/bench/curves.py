@@ -20,8 +20,6 @@ CURVES = {
 
 
 APART = "counted over different windows, not to be compared"
-
-
 AXIS = "concurrency (requests in flight)"
 
 
@@ -30,10 +28,7 @@ class Line:
     """One metric of one arm.
 
     Attributes:
-        arm: the arm.
-        metric: the metric.
         x: concurrencies, rising.
-        y: the metric there.
         failed: concurrencies and statuses of failed runs.
     """
 
@@ -49,13 +44,9 @@ class CurveInfo:
     """What a picture of it shows.
 
     Attributes:
-        name: of the plot.
         label: the y axis: title, unit, direction.
         lines: those of the main metric, an arm each.
         behind: those of the other metric, empty without one.
-        baseline: the arm that is grey.
-        ticks: every concurrency.
-        heading: what stands around it.
     """
 
     name: str

@@ -18,8 +18,6 @@ class ParetoPoint:
     """One arm at one concurrency.
 
     Attributes:
-        arm: the arm.
-        concurrency: requests in flight.
         user: tokens/s that a user sees.
         gpu: output tokens/s a GPU.
         optimal: True where no other point is better in both.
@@ -39,8 +37,6 @@ class ParetoInfo:
     Attributes:
         points: by arm, then concurrency.
         arms: every arm, the baseline first.
-        baseline: the arm that is grey.
-        heading: what stands around it.
     """
 
     points: tuple[ParetoPoint, ...]

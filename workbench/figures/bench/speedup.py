@@ -20,8 +20,6 @@ from workbench.figures.bench.curves import AXIS
 from workbench.figures.heading import Heading
 
 PANELS = ("tpot_p50_ms", "output_tokens_per_s")
-
-
 Verdict = Literal["faster", "slower", "not told apart"]
 
 
@@ -47,9 +45,7 @@ class ArmSpeedup:
     """One arm against the baseline.
 
     Attributes:
-        arm: the arm.
         ratios: by rising tokens.
-        geometric_mean: over them.
         crossovers: tokens at which the line between two ratios passes 1.
     """
 
@@ -64,7 +60,6 @@ class SpeedupPanel:
     """One metric.
 
     Attributes:
-        metric: the metric.
         speedups: one an arm that shares a load with the baseline.
     """
 
@@ -77,11 +72,9 @@ class SpeedupInfo:
     """What a picture of it shows.
 
     Attributes:
-        panels: one a metric.
         arms: every arm, the baseline first.
         baseline: what 1.0 stands for.
         axis: what x is.
-        heading: what stands around it.
     """
 
     panels: tuple[SpeedupPanel, ...]

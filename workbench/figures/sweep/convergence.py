@@ -18,8 +18,6 @@ class Curve:
     """How one problem's search went.
 
     Attributes:
-        label: the problem.
-        trials: how many there were.
         found_at: the trial, from 1, of each improvement.
         best_us: the best time from then on, microseconds; as many as `found_at`.
         default_us: the default's time, None where there is none.
@@ -45,9 +43,7 @@ class ConvergenceInfo:
 
     Attributes:
         curves: one a problem, at most `MOST_PANELS`.
-        left_out: problems beyond those.
         about: what stands before a speed-up that was not measured.
-        heading: what stands around it.
     """
 
     curves: tuple[Curve, ...]
@@ -58,7 +54,7 @@ class ConvergenceInfo:
 
 def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> ConvergenceInfo:
     """Follows the best time through the trials of each problem, in the order of the journal."""
-    curves = tuple(map(_curve, problems[:MOST_PANELS]))
+    curves = tuple(map(curve_of, problems[:MOST_PANELS]))
     left_out = len(problems) - len(curves)
     return ConvergenceInfo(
         curves,
@@ -68,7 +64,8 @@ def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> 
     )
 
 
-def _curve(problem: ProblemTrials) -> Curve:
+def curve_of(problem: ProblemTrials) -> Curve:
+    """How the search of one problem went."""
     best, found_at, best_us, failed_at = math.inf, [], [], []
     valid = {trial.trial for trial in problem.valid}
     for number, trial in enumerate(problem.trials, start=1):

@@ -39,14 +39,10 @@ class LandscapeInfo:
     """What a picture of it shows.
 
     Attributes:
-        x: the parameter along x.
-        y: the parameter along y.
         x_values: its values in order.
-        y_values: likewise.
         cells: by x and y value; one that was not tried is left out.
         best: the x and y values of the best config, None where no config is valid.
         default: of the default, None where that is not known.
-        heading: what stands around it.
     """
 
     x: str

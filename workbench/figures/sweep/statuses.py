@@ -12,8 +12,6 @@ from workbench.trials.recorded_run import ProblemTrials, RecordedRun
 from workbench.trials.trial import Status
 
 MOST_REASONS = 12
-
-
 _NUMBERS = re.compile(r"(?<![A-Za-z_])\d[\d,.]*")
 
 
@@ -22,9 +20,7 @@ class StatusCount:
     """Trials that ended the same way.
 
     Attributes:
-        status: how.
         reason: why, of the first of them; reasons that differ in their numbers only are one. None where all is well.
-        count: how many.
     """
 
     status: Status
@@ -39,7 +35,6 @@ class StatusInfo:
     Attributes:
         counts: `ok` first, then the most frequent; at most `MOST_REASONS` reasons.
         other: trials with reasons beyond those.
-        heading: what stands around it.
     """
 
     counts: tuple[StatusCount, ...]
