@@ -55,16 +55,14 @@ def a_gpu_is_at_hand():
     return torch.cuda.is_available()
 
 
-@pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory, request):
-    """The folder that all workers of this run of the tests share."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if hasattr(request.config, "workerinput") else own
-
-
-@pytest.fixture(scope="session")
-def compile_cache(shared_folder):
-    """One folder of compiled kernels for the whole run, for every worker and the processes that it starts."""
+@pytest.fixture(scope="session", autouse=True)
+def compile_cache(request, tmp_path_factory):
+    """One folder of compiled kernels for every worker and the processes that it starts, kept for the next run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(shared_folder / "triton"))
+        if hasattr(request.config, "cache"):
+            folder = request.config.cache.mkdir("triton")
+        else:
+            own = tmp_path_factory.getbasetemp()
+            folder = (own.parent if hasattr(request.config, "workerinput") else own) / "triton"
+        patch.setenv("TRITON_CACHE_DIR", str(folder))
         yield

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import runpy
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from unittest import mock
 
-from moe_kernels import tuned
 from tests.docs.blocks import ours
+from tests.support.in_process import call_here
 from tests.support.patience import PATIENCE_S
 from workbench.cli.main import main
 
@@ -49,9 +46,8 @@ def run_in_fresh_process(text: str, language: str, folder: Path, environment: di
 def run_here(text: str, language: str, folder: Path, environment: dict[str, str]) -> Done:
     """Python, a command of ours and a script that the page wrote in this process, anything else as a reader does."""
     if language == "python":
-        return _call(
-            lambda: exec(compile(text, "<page>", "exec"), {"__name__": "__main__"}), folder, environment
-        )
+        code = compile(text, "<page>", "exec")
+        return _call(lambda: exec(code, {"__name__": "__main__"}), ["-c"], folder, environment)
     line = text.replace("\\\n", " ")
     if SHELL_ONLY.search(line):
         return run_in_fresh_process(text, language, folder, environment)
@@ -61,10 +57,11 @@ def run_here(text: str, language: str, folder: Path, environment: dict[str, str]
         name, _, variables[name] = words.pop(0).partition("=")
     environment = environment | variables
     if (arguments := ours(shlex.join(words))) is not None:
-        return _call(lambda: main(arguments), folder, environment, file=file)
+        return _call(lambda: main(arguments), ["workbench", *arguments], folder, environment, file)
     if words[0] == "python" and re.fullmatch(r"\w+\.py", words[1]):
+        script = folder / words[1]
         return _call(
-            lambda: runpy.run_path(words[1], run_name="__main__"), folder, environment, words[1:], file
+            lambda: runpy.run_path(str(script), run_name="__main__"), words[1:], folder, environment, file
         )
     return run_in_fresh_process(text, language, folder, environment)
 
@@ -77,21 +74,7 @@ def _split(line):
     return (words[:-2], words[-1]) if ">" in words[-2:-1] else (words, None)
 
 
-def _call(function, folder, environment, arguments=("workbench",), file=None):
-    """Leaves this process as it was: its folder, its variables, and what the kernels remember of both."""
-    said = StringIO()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.chdir(folder))
-        stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
-        stack.enter_context(mock.patch.object(sys, "argv", list(arguments)))
-        out = stack.enter_context(Path(file).open("w", encoding="utf-8")) if file else said
-        stack.enter_context(contextlib.redirect_stdout(out))
-        stack.enter_context(contextlib.redirect_stderr(said))
-        stack.callback(tuned.refresh)
-        tuned.refresh()
-        try:
-            function()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-    return Done(code, said.getvalue())
+def _call(function, arguments, folder, environment, file=None):
+    with (folder / file).open("w", encoding="utf-8") if file else nullcontext() as out:
+        done = call_here(function, arguments=arguments, cwd=folder, environment=environment, out=out)
+    return Done(done.returncode, done.stdout + done.stderr)

@@ -60,7 +60,7 @@ PAGES_WITH_COMMANDS = [page for page in PAGES if any(run_blocks(page))]
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory, compile_cache):
+def environment(tmp_path_factory):
     """As after an installation, with `python` and `workbench`."""
     folder = tmp_path_factory.mktemp("tools")
     for name, arguments in (("python", ""), ("workbench", "-m workbench ")):
