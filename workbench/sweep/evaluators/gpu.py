@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import Executor, WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
+from workbench.measure.rounds import Timer
 from workbench.search.strategy import Known
 from workbench.sweep.evaluators.builder import Builder
 from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.stages.time_model import LaunchShape
 from workbench.trials.trial import Candidate, Stage, Status, Trial
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 # How a GPU worker ends itself once its CUDA context is beyond use, so that the next task gets a new one.
 CONTEXT_LOST = 86
@@ -134,35 +133,27 @@ def measure_on_gpu(
     distribution: RoutingDistribution,
 ) -> BatchResult:
     """Measures configs of one problem against the default; runs in the GPU's worker."""
-    return _on_a_sound_gpu(
-        lambda: _measure_configs(reference, problem, configs, default, settings, distribution)
-    )
 
+    def measure() -> BatchResult:
+        from workbench.measure.clocks import open_clocks
+        from workbench.measure.timers import GpuTimers
+        from workbench.sweep.kernels import load_kernel
 
-def _measure_configs(
-    reference: str,
-    problem: Problem,
-    configs: Mapping[str, Config],
-    default: Config,
-    settings: MeasureSettings,
-    distribution: RoutingDistribution,
-) -> BatchResult:
-    from workbench.measure.clocks import open_clocks
-    from workbench.measure.timers import GpuTimers
-    from workbench.sweep.kernels import load_kernel
+        kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
+        inputs = timers.inputs(kernel, problem)
 
-    kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
-    inputs = timers.inputs(kernel, problem)
-    return measure_batch(
-        [
-            TimedConfig(name, timers.of_kernel(kernel, problem, config, inputs))
-            for name, config in configs.items()
-        ],
-        default=timers.of_kernel(kernel, problem, default, inputs),
-        default_again=timers.of_kernel(kernel, problem, default, inputs),
-        settings=settings,
-        clocks=open_clocks(),
-    )
+        def timer(config: Config) -> Timer:
+            return timers.of_kernel(kernel, problem, config, inputs)
+
+        return measure_batch(
+            [TimedConfig(name, timer(config)) for name, config in configs.items()],
+            default=timer(default),
+            default_again=timer(default),
+            settings=settings,
+            clocks=open_clocks(),
+        )
+
+    return _on_a_sound_gpu(measure)
 
 
 def _on_a_sound_gpu(task: Callable[[], T]) -> T:

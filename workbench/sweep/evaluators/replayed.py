@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.devices import Device
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
@@ -13,9 +13,6 @@ from workbench.replay import DEVICE, Family, Landscape, Noise, NoisyGpu, NoisyTi
 from workbench.search.strategy import Known
 from workbench.sweep.stages.time_model import known_resources
 from workbench.trials.trial import Candidate, Evidence, Resources, Stage, Status, Trial, digest, trial_id
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 
 class Recorded:
