@@ -15,8 +15,8 @@ from workbench.sweep.stages.time_model import known_resources
 from workbench.trials.trial import Candidate, Evidence, Resources, Stage, Status, Trial, digest, trial_id
 
 
-class Recorded:
-    """A family as the trials that it would give.
+class ReplayedFront:
+    """The trials that a recorded family gives, up to their times.
 
     Args:
         family: what was recorded.
@@ -83,13 +83,9 @@ class Recorded:
 
 
 class ReplayedEvaluator:
-    """Gives recorded times as they are.
+    """Gives recorded times as they are."""
 
-    Args:
-        recorded: the recording.
-    """
-
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: ReplayedFront) -> None:
         self._recorded = recorded
         self.prepare, self.known = recorded.prepare, recorded.known
 
@@ -106,14 +102,9 @@ class ReplayedEvaluator:
 
 
 class ReplayedTiming:
-    """Times on a noisy GPU that takes recorded times for true.
+    """Times on a noisy GPU that takes recorded times for true."""
 
-    Args:
-        recorded: the recording.
-        noise: how noisy.
-    """
-
-    def __init__(self, recorded: Recorded, noise: Noise) -> None:
+    def __init__(self, recorded: ReplayedFront, noise: Noise) -> None:
         self._recorded, self._noise = recorded, noise
 
     def time(
