@@ -116,7 +116,7 @@ def test_vllm_skips_the_sort_where_few_rows_meet_many_experts(engines):
 
 
 @pytest.mark.parametrize("reference", list(ENGINE_TARGETS))
-def test_a_target_compiles_for_a_gpu_that_is_not_there(engines, reference, compile_cache):
+def test_a_target_compiles_for_a_gpu_that_is_not_there(engines, reference):
     launches = compile_candidate(reference, candidate(reference), 100)
     assert len(launches) == (1 if "routing" in reference else 2)
     assert all(each.registers > 0 for each in launches)

@@ -24,7 +24,6 @@ class WorkFailure:
         kind: `timeout` (killed for taking too long), `out_of_resources` (killed for taking too much memory, or it
             got none), `crashed` (its process died) or `error` (it raised).
         reason: one line for people.
-        exit_code: of the process, where it died.
     """
 
     kind: Literal["timeout", "out_of_resources", "crashed", "error"]

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.devices.device import Device
 from workbench.integrations.engine_table import EngineTable, read_table
@@ -56,7 +57,7 @@ class EngineLookup:
 
     engine: Engine
     device_name: str
-    problem: Mapping[str, int | str]
+    problem: Problem
     tokens: int
     name: str
     places: tuple[Place, ...]
@@ -75,7 +76,6 @@ class Surroundings:
         named: the folder that the engine's variable names, None where it names none.
         packaged: the folder of tables in the installed package, None where it is not installed.
         triton: the Triton version that the engine runs with, None where it is not known.
-        batch_invariant: whether vLLM was told to be batch invariant.
     """
 
     named: Path | None
@@ -104,7 +104,7 @@ class Surroundings:
 
 def look_up(
     engine: Engine,
-    problem: Mapping[str, int | str],
+    problem: Problem,
     tokens: int,
     device_name: str,
     device: Device | None,

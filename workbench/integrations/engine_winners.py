@@ -31,8 +31,6 @@ class EngineRow:
         default_time_us: of the swept kernel's default config, None where it cannot run.
         ci_us: interval of `time_us`.
         kept_default: True where nothing beat that default.
-        run_id: of the run that found it.
-        run: where it comes from.
     """
 
     config: Mapping[str, int]
@@ -51,7 +49,6 @@ class ProblemWinners:
 
     Attributes:
         path: the results file.
-        file: the same as read.
         rows: by token count.
         without_variant: token counts whose row holds no config of the engines' variant.
     """

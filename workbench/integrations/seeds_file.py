@@ -19,6 +19,7 @@ from typing import Annotated
 
 import msgspec
 
+from moe_kernels.tunable import Problem, Value
 from workbench.base.errors import InputError
 from workbench.base.files import read_bytes
 from workbench.base.json import decode
@@ -26,9 +27,6 @@ from workbench.base.json import decode
 SCHEMA = "workbench.seeds/1"
 _HEAD = 256
 MAX_BYTES = 32 * 1024 * 1024
-
-Value = int | float | str
-Problem = Mapping[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ class Check:
 
     Attributes:
         state: ok, warning (works with less) or missing.
-        detail: what was found.
         remedy: empty where nothing is to be done.
     """
 

@@ -36,11 +36,6 @@ class Export:
     """What was exported, and from what.
 
     Attributes:
-        engine: who will load it.
-        tables: what was written.
-        winners: what they come from.
-        device: the GPU.
-        out: the folder.
         source_hash: of the kernel as it is now and as a problem sees it, None where it is not at hand.
         shipped: where the engine's installed package has its own tables, None where it is not installed.
     """

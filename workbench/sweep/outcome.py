@@ -18,10 +18,8 @@ class ProblemOutcome:
     """What a sweep found for one problem.
 
     Attributes:
-        problem: every axis.
         trials: all its trials, those of earlier processes of the run included.
         winner: None where no config is valid.
-        published: where the winner went.
         legal: configs that the space holds for it.
     """
 
@@ -37,7 +35,6 @@ class SweepOutcome:
     """What a sweep found.
 
     Attributes:
-        plan: what was run.
         problems: in the order of the sweep file.
     """
 

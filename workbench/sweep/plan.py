@@ -39,14 +39,10 @@ class SweepPlan:
     """One sweep on one device.
 
     Attributes:
-        loaded: the sweep file.
-        kernel: the kernel that it names.
         device: the GPU that the winners are for; of a recorded family, the first one's.
         evidence: `measured` where that GPU is at hand, `replayed` from a recording, else `modelled`.
-        space: problems and configs.
         source_hash: of the kernel, or of the recording.
         versions: of Python, torch, Triton, the driver and this tool.
-        out: the results folder.
         jobs: compiling workers.
         family: the recordings of a replayed sweep.
         distributions: what a measured sweep's inputs are drawn from; none where nothing is timed.

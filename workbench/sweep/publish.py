@@ -31,7 +31,6 @@ class Published:
     """What became of one winner.
 
     Attributes:
-        path: the results file.
         tokens: the row's ladder value.
         kept: the evidence of the better row that stood there already and was left alone, None where there was none.
     """

@@ -10,7 +10,7 @@ from workbench.sweep.evaluators.open import HERE, TIMEOUTS, Timeouts, open_evalu
 from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.outcome import ProblemOutcome, Progress, SweepOutcome
 from workbench.sweep.plan import SweepPlan
-from workbench.sweep.problem_search import ProblemSearch, make_strategy
+from workbench.sweep.problem_sweep import ProblemSweep, make_strategy
 from workbench.sweep.publish import Publishers
 from workbench.sweep.record import SweepRecord
 from workbench.sweep.seeds import as_json, from_json, seed_groups
@@ -82,28 +82,28 @@ class _Run:
 
     def run(self, timeouts: Timeouts, site: Site) -> SweepOutcome:
         plan, journal = self._plan, self._journal
-        searches = [
-            ProblemSearch(plan, index, self._strategy, self._record, self._lock)
+        sweeps = [
+            ProblemSweep(plan, index, self._strategy, self._record, self._lock)
             for index in range(len(plan.space.problems))
         ]
-        ahead = [candidate for search in searches for candidate in search.first()]
-        total = sum(search.expected for search in searches)
+        ahead = [candidate for each in sweeps for candidate in each.first()]
+        total = sum(each.expected for each in sweeps)
         self._progress.started(plan, min(total, len(journal.trials)), total)
         work = WorkCount(self._progress.work)
         with open_evaluators(plan, timeouts, work, journal, site=site, has_work=bool(ahead)) as evaluators:
             evaluators[0].prepare(ahead)
             try:
-                outcomes = share_out(searches, evaluators, self._problem)
+                outcomes = share_out(sweeps, evaluators, self._problem)
             except BaseException:
                 self._lock.end()
                 raise
         return SweepOutcome(plan, tuple(outcomes))
 
-    def _problem(self, search: ProblemSearch, evaluator: Evaluator) -> ProblemOutcome:
-        trials = search.run(evaluator)
+    def _problem(self, sweep: ProblemSweep, evaluator: Evaluator) -> ProblemOutcome:
+        trials = sweep.run(evaluator)
         winner = self._choice.winner(trials, evaluator)
         with self._lock:
             published = self._publishers.publish(winner) if winner else None
-            outcome = ProblemOutcome(search.problem, trials, winner, published, search.legal)
+            outcome = ProblemOutcome(sweep.problem, trials, winner, published, sweep.legal)
             self._progress.problem(outcome)
         return outcome

@@ -195,8 +195,6 @@ class LoadedSpec:
 
     Attributes:
         spec: the sweep as the file has it, or as the command line overrides it.
-        source: the file.
-        constraints: the spec's constraints, parsed.
     """
 
     spec: SweepSpec

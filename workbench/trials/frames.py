@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.base.errors import InputError
 from workbench.base.frames import Dtype, frame_of
-from workbench.trials.journal import read_samples, read_trials
-from workbench.trials.recorded_run import find_run, read_about, slug_and_kernel
+from workbench.trials.journal import read_about, read_samples, read_trials
+from workbench.trials.recorded_run import find_run, slug_and_kernel
 from workbench.trials.winners import FiledWinner, kernel_at_hand, read_winners
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ class KernelAtHand:
     """What a winner is compared with.
 
     Attributes:
-        default: the kernel's default config.
         source_hash: of its source as it is now, None where that cannot be read.
     """
 
@@ -32,14 +31,9 @@ class FiledWinner:
     """One row of one results file.
 
     Attributes:
-        file: where it is.
-        device: the device's slug.
-        kernel: the kernel's name.
         problem: every axis but the ladder.
         tokens: its rung of the ladder.
-        row: config, evidence and times.
         differs: what of its config is not the default's, None where the default is not known.
-        date: when it was found.
         age_days: whole days since, None where the file's date cannot be read.
         source: whether the kernel's source is still the one that was tuned.
     """

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from tests.support.patience import with_time_enough
 from tests.sweep.in_process import SWEEP, Told
 from tests.sweep.toy_kernels import DOUBLE, FAULTS
 from workbench.devices import find_device
@@ -17,23 +18,26 @@ from workbench.sweep.spec import load_spec
 from workbench.trials.journal import read_trials
 from workbench.trials.trial import Candidate, Evidence, Stage, Status
 
-# Time enough for a worker to import torch.
-VERIFY_S = 20.0
-
 
 @pytest.fixture(scope="module")
-def faulty(compile_cache, tmp_path_factory):
+def faulty(tmp_path_factory):
     """A real sweep over every fault: real workers, real compiling, the real interpreter."""
-    folder = tmp_path_factory.mktemp("faulty")
-    file = folder / "toy.yaml"
     lines = {line.split(":")[0]: line for line in SWEEP.splitlines()}
     lines["problems"] = "problems: {width: 8, tokens: [3]}"
     lines["space"] = f"space: {{fault: [{', '.join(FAULTS)}], block: [2, 64]}}"
     lines["verify"] = "verify: {seeds: 2}"
-    file.write_text("\n".join(lines.values()))
-    (plan,) = make_plans(load_spec(file), "auto", out=folder / "results", jobs=2)
-    outcome = run_sweep(plan, Told(), timeouts=Timeouts(verify_s=VERIFY_S))
-    return outcome, list(read_trials(plan.folder / "trials.jsonl"))
+
+    def sweep_within(limit):
+        folder = tmp_path_factory.mktemp("faulty")
+        file = folder / "toy.yaml"
+        file.write_text("\n".join(lines.values()))
+        (plan,) = make_plans(load_spec(file), "auto", out=folder / "results", jobs=2)
+        outcome = run_sweep(plan, Told(), timeouts=Timeouts(verify_s=limit))
+        trials = list(read_trials(plan.folder / "trials.jsonl"))
+        late = {trial.config["fault"] for trial in trials if trial.status is Status.TIMEOUT}
+        return (outcome, trials), late <= {"hangs"}
+
+    return with_time_enough(sweep_within)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,7 @@ def test_a_compiler_that_aborts_is_a_crash(by_fault):
 def test_a_kernel_that_hangs_in_the_interpreter_is_a_timeout(by_fault):
     trial = by_fault["hangs"]
     assert (trial.status, trial.stage) == (Status.TIMEOUT, Stage.VERIFY)
-    assert trial.reason == f"verifying: killed after {VERIFY_S:g} s"
+    assert trial.reason.startswith("verifying: killed after ")
 
 
 def test_an_interpreter_that_dies_is_a_crash(by_fault):

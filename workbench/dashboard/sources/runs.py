@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.base.errors import InputError
-from workbench.base.files import read_text
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
-from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import MOST_BYTES, RecordedRun, read_about, run_of, slug_and_kernel
+from workbench.trials.journal import read_about, read_finals, read_trials
+from workbench.trials.recorded_run import RecordedRun, run_of, section, slug_and_kernel
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
@@ -91,8 +89,8 @@ def _run(
     folder: Path, about: Mapping[str, Any], trials: Sequence[Trial], finals: tuple[Final, ...]
 ) -> SweepRun:
     slug, kernel_name = slug_and_kernel(about)
-    kernel = _mapping(about, "kernel")
-    default = {name: value for name, value in _mapping(about, "default").items() if _is_scalar(value)}
+    kernel = section(about, "kernel")
+    default = {name: value for name, value in section(about, "default").items() if _is_scalar(value)}
     known = {**about, "default": default or _guessed_default(trials)}
     recorded = run_of(folder, known, trials)
     return SweepRun(
@@ -124,14 +122,9 @@ def _axes(kernel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _started(path: Path) -> str:
     try:
-        return str(json.loads(read_text(path, MOST_BYTES))["started"])
-    except (InputError, ValueError, KeyError, TypeError, RecursionError):
+        return str(read_about(path)["started"])
+    except (InputError, KeyError):
         return ""
-
-
-def _mapping(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = about.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _trials(path: Path, damages: Damages) -> tuple[Trial, ...]:

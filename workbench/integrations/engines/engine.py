@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.devices.device import Device
 
 Config = dict[str, int]
-Problem = Mapping[str, int | str]
 
 AXES = ("num_experts", "top_k", "hidden_size", "intermediate_size", "dtype")
 

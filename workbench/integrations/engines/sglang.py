@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.devices.device import Device
 from workbench.integrations.engines.engine import (
@@ -14,7 +15,6 @@ from workbench.integrations.engines.engine import (
     TRITON_DEFAULTS,
     Config,
     Engine,
-    Problem,
     TableName,
     block_shape,
 )

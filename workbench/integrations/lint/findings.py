@@ -20,8 +20,6 @@ class Finding:
     Attributes:
         severity: `error`: an engine breaks on it, cannot launch it or never reads it; `warning`: it is read, but
             does what nobody wants; `note`: nothing is lost.
-        rule: a short name.
-        path: the file.
         key: the key in it, dotted; empty for the file as a whole.
         message: what is wrong and what it leads to.
     """
@@ -38,8 +36,6 @@ class CheckedTable:
     """A table with what its rules need to know.
 
     Attributes:
-        raw: as it was found.
-        name: what its name says.
         engines: who may read it: the one it was found for, or both.
         up: of a `_down` table, the table of the first GEMM beside it.
     """

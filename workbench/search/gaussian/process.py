@@ -63,10 +63,7 @@ class Prior:
     """Independent normal priors on the logarithms of all hyper-parameters, with bounds.
 
     Attributes:
-        mean: [length scales, signal, noise, weight of the main effects, weights of other features].
-        deviation: alike.
-        low: alike.
-        high: alike.
+        mean: [length scales, signal, noise, weight of the main effects, weights of other features], like the others.
     """
 
     mean: Floats

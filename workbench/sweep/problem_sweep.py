@@ -1,4 +1,4 @@
-"""The search of a sweep: one strategy for all of its problems, and each problem's part of it."""
+"""One problem's part of a sweep, and the strategy that all problems share."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _priors(plan: SweepPlan) -> tuple[NDArray[np.float64] | None, ...]:
     return tuple(prior(problem, device, table) if len(table) else None for problem, table in pairs)
 
 
-class ProblemSearch:
-    """One problem's part of the search: evaluates what the strategy proposes, and tells it what came of it.
+class ProblemSweep:
+    """Sweeps one problem: evaluates what the strategy proposes, and tells it what came of it.
 
     Args:
         plan: the sweep.
@@ -58,7 +58,6 @@ class ProblemSearch:
         lock: held while the strategy is at work.
 
     Attributes:
-        problem: every axis.
         legal: configs that the space holds for it.
     """
 
