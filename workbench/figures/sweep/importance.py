@@ -44,7 +44,6 @@ class Importance:
     """One parameter's shares of the variance of ln(time), averaged over problems.
 
     Attributes:
-        parameter: its name.
         main: explained alone, 0 to 1.
         total: explained alone and together with others, None where too few configs differ in it only.
         levels: how many values were tried.
@@ -64,7 +63,6 @@ class ImportanceInfo:
         importances: most important first.
         trials: valid trials that it is made from.
         problems: problems that had enough of them.
-        heading: what stands around it.
     """
 
     importances: tuple[Importance, ...]
