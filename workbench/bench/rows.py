@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench.base.errors import InputError
-from workbench.base.files import write_whole
+from workbench.base.files import read_bytes, write_whole
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 
 SCHEMA: Literal["workbench.bench/1"] = "workbench.bench/1"
 FOLDER = "bench"
 UNKNOWN_DEVICE = "unknown"
+MAX_BYTES = 1 << 30
 
 # Speed-ups and the Pareto plot divide by these.
 _DIVISORS = ("tpot_p50_ms", "output_tokens_per_s", "tokens_per_s_per_user", "tokens_per_s_per_gpu")
@@ -37,7 +38,6 @@ class BenchRow:
     """One arm on one load.
 
     Attributes:
-        source: what measured it.
         arm: what is compared: `split`, `fused`, `tuned`, or the label of an engine's run.
         device: the slug of the GPU, or `unknown`.
         model: None where the source does not name it.
@@ -47,12 +47,9 @@ class BenchRow:
         concurrency: requests in flight at most (our runner: the batch); None where unbounded.
         request_rate: requests a second as asked for; `inf` for all at once, `trace` for recorded arrivals.
         draft_tokens: tokens drafted a step, 0 without speculation, None where unknown.
-        gpus: how many GPUs served it.
-        status: how the run ended.
         reason: why there are no figures, where the status is not ok.
         completed: requests that succeeded.
         failed: requests that did not, None where the source does not say.
-        duration_s: seconds that the run took.
         metrics: figures by the names of `METRICS`.
         acceptance_window: over what the acceptance length and rate were counted: this `run`, or everything
             since `server_start`.
@@ -60,7 +57,6 @@ class BenchRow:
         itl_definition: an inter-token latency is the gap between two `chunk`s (which speculation fills with
             several tokens), or that gap divided by the `token`s in it.
         date: when it ran, as the source writes it.
-        versions: of what ran.
     """
 
     source: Source
@@ -92,7 +88,6 @@ class BenchFile:
     """A file of rows.
 
     Attributes:
-        schema: the format's name and version.
         origin: where the rows come from: a file and its hash, or a workload as resolved.
         rows: in the order in which they were measured.
     """
@@ -120,10 +115,9 @@ def read_bench(path: Path) -> BenchFile:
     """
     import msgspec
 
+    content = read_bytes(path, MAX_BYTES)
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=BenchFile, strict=True)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
+        file = msgspec.json.decode(content, type=BenchFile, strict=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _no_bench(path, str(error)) from error
     for index, row in enumerate(file.rows):
