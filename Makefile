@@ -5,12 +5,13 @@ SWEEP ?= sweeps/routing.yaml
 
 export PYTHON
 
-.PHONY: help install sweep test check clean
+.PHONY: help install sweep test test-all check clean
 
 help:
 	@echo 'make sweep    tune the routing kernel: runs $(SWEEP); another: make sweep SWEEP=FILE'
 	@echo 'make test     check everything: format, lint, types and tests'
-	@echo 'make check    the same'
+	@echo 'make test-all the same, and the tests that take minutes: every kill, a cluster, all docs in fresh processes'
+	@echo 'make check    the same as make test'
 	@echo 'make install  only make .venv and install into it, which the others do first where it is not done'
 	@echo 'make clean    remove .venv, builds and caches; results stay'
 	@echo
@@ -24,6 +25,9 @@ sweep: install
 
 test check: install
 	@scripts/check
+
+test-all: install
+	@scripts/check --all
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

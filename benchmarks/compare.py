@@ -25,15 +25,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from moe_kernels.tuned import Row, Run, TunedFile, serialise
 from workbench.base.statistics import bootstrap_median
 from workbench.bench.figures import of_repeats
 from workbench.bench.rows import BenchFile, BenchRow, write_bench
-from workbench.compare.compare import compare
+from workbench.compare.gate import compare
 from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
 from workbench.replay.noise import Noise, NoisyGpu
+from workbench.timeline.idle import Gaps
+from workbench.timeline.layers import Layers
+from workbench.timeline.record import summary_record
+from workbench.timeline.spread import Spread
+from workbench.timeline.summary import PerStep, Stretch, Summary
+from workbench.timeline.trace import GraphLaunches
 
 SLOWER = 1.03
 LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
@@ -185,21 +192,27 @@ def bench(path: Path, draw: Draw, factors: Factors, name: int, jitter: Jitter, r
 
 
 def steps(path: Path, draw: Draw, factors: Factors, name: int, jitter: Jitter, run_to_run: float) -> None:
-    """A trace's summary, with what a gate reads of it."""
+    """A trace's summary, empty but for its steps."""
     spans = [4000 * factors(0) * each for each in noisy(draw, pool_of(jitter, name), run_to_run, STEPS)]
-    spread = {"median": float(np.median(spans)), "low": min(spans), "high": max(spans), "count": STEPS}
-    record = {
-        "schema": "workbench.trace-summary/1",
-        "basis": "gpu",
-        "device_names": ["NVIDIA B200"],
-        "reliable": True,
-        "reasons": [],
-        "layers": {"count": 30},
-        "per_step": {"count": STEPS, "span_us": spread, "busy_us": spread, "classes": []},
-        "steps": [{"span_us": each, "busy_us": each, "classes": []} for each in spans],
-        "kernels": [],
-    }
-    path.write_text(json.dumps(record))
+    spread = Spread(float(np.median(spans)), min(spans), max(spans), STEPS)
+    found = Summary(
+        file="trace.json",
+        basis="gpu",
+        device_names=("NVIDIA B200",),
+        total=Stretch("all", 0.0, STEPS, sum(spans), sum(spans), ()),
+        gaps=Gaps(0, 0.0, 0.0, 0.0, 0.0, 0.0, launch_bound=False),
+        coverage=1.0,
+        graphs=GraphLaunches(0, 0),
+        layers=Layers(30, "drawn"),
+        per_step=PerStep(STEPS, "drawn", span_us=spread, busy_us=spread, period_us=None, classes=()),
+        steps=tuple(Stretch("step", 0.0, 1, each, each, ()) for each in spans),
+        devices=(),
+        kernels=(),
+        reliable=True,
+        reasons=(),
+        notes=(),
+    )
+    path.write_bytes(msgspec.json.encode(summary_record(found)))
 
 
 def noisy(draw: Draw, pool: np.ndarray, run_to_run: float, count: int) -> list[float]:

@@ -23,7 +23,7 @@ from workbench.ranking.choices import Choice, choices_of, linked
 from workbench.ranking.fit import fit
 from workbench.ranking.judge import Placing, Worth, place
 from workbench.ranking.ranker import load_ranker
-from workbench.ranking.tables import EngineTable, read_tables
+from workbench.ranking.tables import TableWinners, collect_tables
 
 # The first name that a device's slug holds is its family; the second column is the family it is counted as.
 FAMILIES = {
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--no-left-out", action="store_true", help="leave no family out")
     arguments = parser.parse_args()
     # The same halves in whichever order the wheels are named.
-    tables = sorted(read_tables(arguments.tables).tables, key=content)
+    tables = sorted(collect_tables(arguments.tables).tables, key=content)
     print(f"{len(tables)} tables, {sum(len(table.rows) for table in tables)} rows")
     if arguments.ranking:
         report("given", place(load_ranker(arguments.ranking), judged(tables)))
@@ -64,12 +64,12 @@ def main() -> None:
         left_out(tables)
 
 
-def content(table: EngineTable) -> tuple[object, ...]:
+def content(table: TableWinners) -> tuple[object, ...]:
     shape = table.num_experts, table.intermediate_size, table.block_scaled
     return table.board.name, table.dtype, *shape, sorted(table.rows.items())
 
 
-def halves(tables: Sequence[EngineTable], seeds: Sequence[int]) -> None:
+def halves(tables: Sequence[TableWinners], seeds: Sequence[int]) -> None:
     every: list[Placing] = []
     for seed in seeds:
         started, learns = time.perf_counter(), split(tables, seed)
@@ -81,7 +81,7 @@ def halves(tables: Sequence[EngineTable], seeds: Sequence[int]) -> None:
         report(f"{len(seeds)} splits together", every)
 
 
-def left_out(tables: Sequence[EngineTable]) -> None:
+def left_out(tables: Sequence[TableWinners]) -> None:
     """Fits without a family, and judges by all its rows."""
     for families in LEFT_OUT:
         is_out = [family(table.board) in families for table in tables]
@@ -91,7 +91,7 @@ def left_out(tables: Sequence[EngineTable]) -> None:
             report(f"fitted without {' and '.join(families)}", place(ranker, kept), detailed=False)
 
 
-def split(tables: Sequence[EngineTable], seed: int) -> list[bool]:
+def split(tables: Sequence[TableWinners], seed: int) -> list[bool]:
     """Which tables to learn from: half of the linked groups of every family, those with judged tables apart."""
     random, groups = np.random.default_rng(seed), linked(tables, family).tolist()
     strata: dict[int, tuple[bool, str]] = {}
@@ -105,11 +105,11 @@ def split(tables: Sequence[EngineTable], seed: int) -> list[bool]:
     return [group in learned for group in groups]
 
 
-def is_judged(table: EngineTable) -> bool:
+def is_judged(table: TableWinners) -> bool:
     return table.dtype == "bf16" and not table.block_scaled and 64 <= table.num_experts <= 257
 
 
-def judged(tables: Iterable[EngineTable]) -> tuple[Choice, ...]:
+def judged(tables: Iterable[TableWinners]) -> tuple[Choice, ...]:
     return choices_of(filter(is_judged, tables))
 
 

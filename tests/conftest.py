@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fnmatch
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,23 +11,58 @@ from hypothesis import settings
 settings.register_profile("workbench", deadline=None)
 settings.load_profile("workbench")
 
+# Files in which every test needs a GPU; test_gpu_files.py imports them where there is none.
+GPU_FILES = ("test_gpu.py", "test_*_gpu.py")
+# A driver's door, one of which is there wherever torch can find a GPU.
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("gpu") and not a_gpu_is_at_hand():
-        pytest.skip("needs a CUDA GPU")
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also the long tests (make test-all)")
+
+
+def pytest_report_header(config):
+    left_out = [] if config.getoption("--all") else ["long ones (--all)"]
+    left_out += [] if a_gpu_is_at_hand() else ["those that need a GPU"]
+    return f"tests left out: {', '.join(left_out) or 'none'}"
+
+
+def pytest_ignore_collect(collection_path, config):
+    if not a_gpu_is_at_hand() and any(fnmatch.fnmatch(collection_path.name, each) for each in GPU_FILES):
+        return True
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what is not asked for or cannot run here; of the rest, the slow begin first and the tail is short."""
+    unwanted = set() if config.getoption("--all") else {"long"}
+    unwanted |= set() if a_gpu_is_at_hand() else {"gpu"}
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        dropped = set(left_out)
+        items[:] = [item for item in items if item not in dropped]
 
 
 @cache
 def a_gpu_is_at_hand():
+    """Without torch, which takes seconds to import, where there is no driver."""
+    if not any(Path(door).exists() for door in DRIVERS):
+        return False
     import torch
 
     return torch.cuda.is_available()
 
 
-@pytest.fixture(scope="session")
-def compile_cache(tmp_path_factory):
-    """One folder of compiled kernels for the whole session, for this process and those that it starts."""
+@pytest.fixture(scope="session", autouse=True)
+def compile_cache(request, tmp_path_factory):
+    """One folder of compiled kernels for every worker and the processes that it starts, kept for the next run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
+        if hasattr(request.config, "cache"):
+            folder = request.config.cache.mkdir("triton")
+        else:
+            own = tmp_path_factory.getbasetemp()
+            folder = (own.parent if hasattr(request.config, "workerinput") else own) / "triton"
+        patch.setenv("TRITON_CACHE_DIR", str(folder))
         yield

@@ -98,6 +98,11 @@ def test_no_package_imports_upward():
     assert upward == []
 
 
+def test_only_the_command_line_draws_plots():
+    layers = {layer_of(importer) for importer, names in imports().items() if "plots" in map(layer_of, names)}
+    assert layers == {"plots", "cli"}
+
+
 def test_no_modules_import_each_other_in_a_circle():
     try:
         TopologicalSorter(imports()).prepare()
@@ -132,7 +137,9 @@ def test_the_command_line_starts_without_the_slow_imports():
     assert python(code, ROOT, MOE_KERNELS.parent).split() == []
 
 
-@pytest.mark.parametrize("module", ["bench.importers", "report.bench", "plots.sweep", "plots.bench"])
+@pytest.mark.parametrize(
+    "module", ["bench.importers", "report.bench", "plots.sweep", "plots.bench", "dashboard.collect"]
+)
 def test_pictures_and_imports_need_neither_torch_nor_matplotlib_until_something_is_drawn(module):
     code = f"import sys, workbench.{module}; print(*sys.modules.keys() & {{'torch', 'triton', 'matplotlib'}})"
     assert python(code, ROOT, MOE_KERNELS.parent).split() == []

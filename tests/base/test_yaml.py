@@ -78,6 +78,10 @@ def complaint(read):
         ("!!str 5", "5"),
         ("~", None),
         ("<<", "<<"),
+        ("!!timestamp 2001-01-01", "2001-01-01"),
+        ("1_000", 1000),
+        ("no", "no"),
+        ('"\\u2028"', "\u2028"),
         ("[1, {a: b}]", [1, {"a": "b"}]),
     ],
 )
@@ -101,6 +105,14 @@ def test_an_alias_is_the_value_of_its_anchor(read):
     assert read("a: &x [1, 2]\nb: *x").data == {"a": [1, 2], "b": [1, 2]}
 
 
+def test_json_can_be_indented_with_tabs(read):
+    assert read('{\n\t"a": [\n\t\t1,\t2\t],\n\t"b": 3}').data == {"a": [1, 2], "b": 3}
+
+
+def test_an_anchor_can_be_given_anew(read):
+    assert read("a: &x 1\nb: &x 2\nc: *x").data == {"a": 1, "b": 2, "c": 2}
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_key(read):
     assert read(b"\xef\xbb\xbfname: a").data == {"name": "a"}
 
@@ -117,6 +129,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(read):
         ("a: 1\n---\nb: 2", 2, "", "malformed YAML"),
         ("a: 1\nb: *x", 2, "", "undefined alias"),
         ("a: 1\nb: \x01", 2, "", "U+0001"),
+        ("a: 1\nb: x\u2028y", 2, "", "U+2028 must be written as an escape"),
         (b"a: 1\nb: \xff", 2, "", "not UTF-8"),
         ("a: 1\nb: 2\na: 3", 3, "a", "twice, first in line 1"),
         ("a:\n  b: 1\n  'b': 2", 3, "a.b", "twice, first in line 2"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from workbench import __version__
 from workbench.base.errors import GateError, InputError, NothingValidError, WorkerError
 from workbench.cli import main as cli
@@ -98,7 +99,7 @@ def test_the_module_is_the_command(command):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.startswith("error: missing.yaml")

@@ -292,9 +292,7 @@ verify: {{seeds: 1}}
 @pytest.mark.parametrize(
     "device, kernel, fits", [("rtx5090", "MATMUL", False), ("b200", "GREEDY_MATMUL", True)]
 )
-def test_what_needs_more_shared_memory_than_the_gpu_has_is_pruned_there(
-    run, tmp_path, compile_cache, device, kernel, fits
-):
+def test_what_needs_more_shared_memory_than_the_gpu_has_is_pruned_there(run, tmp_path, device, kernel, fits):
     file = tmp_path / "hungry.yaml"
     file.write_text(MATMUL.format(kernel=kernel))
     code, out, err = run(file, "--device", device, "--json", "--jobs", "1")

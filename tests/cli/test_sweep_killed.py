@@ -1,21 +1,16 @@
-"""The real command, killed at random moments and run again: it must end as if nothing had happened."""
+"""The real command, killed in the middle and run again: it must end as if nothing had happened."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.support.processes import processes_with, wait_until_gone
+from tests.faults.command import SweepCommand
+from tests.support.patience import wait_for
 
-ROOT = Path(__file__).parents[2]
 # When to kill, as shares of an undisturbed sweep: while starting, while compiling, between trials.
 MOMENTS = ((0.02, 0.2), (0.2, 0.5), (0.4, 0.8))
 SWEEP = """\
@@ -23,83 +18,57 @@ name: killed
 kernel: tests.sweep.toy_kernels:SLOW
 device: NVIDIA_B200
 problems: {width: 8, tokens: [1, 6]}
-space: {block: [1, 2, 4], num_warps: [1, 2], fault: [none, wrong]}
+space: {block: [1, 2%s], num_warps: [1, 2], fault: [none, wrong]}
 search: {strategy: random, seed: 5}
 verify: {seeds: 1}
 """
-TRIALS = 24
+SHORT, LONG = SWEEP % "", SWEEP % ", 4"
+TRIALS = {SHORT: 16, LONG: 24}
 
 
-class Command:
-    """One sweep in a folder of its own."""
-
-    def __init__(self, folder, **environment):
-        folder.mkdir()
-        self.folder, self.environment, self.marker = folder, environment, f"{folder}/marker"
-        (folder / "sweep.yaml").write_text(SWEEP)
-
-    def start(self):
-        return subprocess.Popen(
-            [sys.executable, "-m", "workbench", "sweep", "sweep.yaml", "--jobs", "1"],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                **self.environment,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")]),
-                "SWEEP_TEST": self.marker,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def finish(self):
-        process = self.start()
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        return out
-
-    def end(self, process, how):
-        """Ends the command and says what its processes left on standard error."""
-        everyone = processes_with(f"SWEEP_TEST={self.marker}") | {process.pid}
-        os.killpg(process.pid, how) if how is signal.SIGINT else process.send_signal(how)
-        _, err = process.communicate(timeout=60)
-        assert wait_until_gone(everyone) == set()
-        assert processes_with(f"SWEEP_TEST={self.marker}") == set()
-        return err
-
-    @property
-    def winners(self):
-        (path,) = (self.folder / "results" / "NVIDIA_B200").rglob("*.json")
-        return path.read_bytes()
-
-    @property
-    def recorded(self):
-        """The whole lines of the journal, before there is one too."""
-        journals = list(self.folder.glob("results/runs/killed-*/trials.jsonl"))
-        return journals[0].read_bytes().split(b"\n")[:-1] if journals else []
+def command(folder, sweep, **environment):
+    return SweepCommand(folder, sweep, "--jobs", "1", **environment)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(compile_cache, tmp_path_factory):
-    command = Command(tmp_path_factory.mktemp("undisturbed") / "sweep")
-    started = time.monotonic()
-    command.finish()
-    return command, time.monotonic() - started
+def assert_ends_as_if_nothing_had_happened(killed, undisturbed):
+    killed.finish_alone()
+    names = [trial["trial"] for trial in killed.trials]
+    assert len(names) == len(set(names)) == len(undisturbed.trials)
+    assert sorted(names) == sorted(trial["trial"] for trial in undisturbed.trials)
+    assert killed.winners == undisturbed.winners
+
+    (published,) = killed.results
+    before = published.read_bytes()
+    assert "nothing was timed" in killed.finish().stdout
+    assert published.read_bytes() == before
+    left = {path.name for path in killed.folder.rglob("*") if path.suffix in (".tmp", ".workbench-probe")}
+    assert left == set()
 
 
-def without_dates(winners):
-    file = json.loads(winners)
-    for run in file["runs"].values():
-        del run["date"]
-    return json.dumps(file)
-
-
-def test_a_sweep_killed_at_random_moments_ends_with_the_same_winners(undisturbed, tmp_path):
-    undisturbed, seconds = undisturbed
+@pytest.mark.slow
+def test_a_sweep_killed_while_it_compiles_and_between_trials_ends_with_the_same_winners(tmp_path):
+    undisturbed = command(tmp_path / "undisturbed", SHORT)
+    undisturbed.finish()
+    assert len(undisturbed.trials) == TRIALS[SHORT]
     # As the shell of somebody has it who runs kernels on the CPU; it must not change a thing.
-    killed, moments = Command(tmp_path / "sweep", TRITON_INTERPRET="1"), random.Random()
+    killed = command(tmp_path / "sweep", SHORT, TRITON_INTERPRET="1")
+    for is_there in (lambda: killed.has_begun, lambda: len(killed.recorded) >= 3):
+        before, process = killed.recorded, killed.start()
+        wait_for(is_there, process)
+        killed.end(process, signal.SIGKILL)
+        assert killed.recorded[: len(before)] == before
+    assert 0 < len(killed.recorded) < TRIALS[SHORT]
+    assert_ends_as_if_nothing_had_happened(killed, undisturbed)
+
+
+@pytest.mark.long
+def test_a_sweep_killed_at_random_moments_ends_with_the_same_winners(tmp_path):
+    undisturbed = command(tmp_path / "undisturbed", LONG)
+    started = time.monotonic()
+    undisturbed.finish_alone()
+    seconds = time.monotonic() - started
+    assert len(undisturbed.trials) == TRIALS[LONG]
+    killed, moments = command(tmp_path / "sweep", LONG, TRITON_INTERPRET="1"), random.Random()
     for earliest, latest in MOMENTS:
         before = killed.recorded
         process = killed.start()
@@ -109,28 +78,16 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_winners(undisturbed
         else:
             process.communicate()
         assert killed.recorded[: len(before)] == before
-    killed.finish()
-
-    names = [json.loads(line)["trial"] for line in killed.recorded]
-    assert len(names) == len(set(names)) == TRIALS
-    assert sorted(names) == sorted(json.loads(line)["trial"] for line in undisturbed.recorded)
-    assert without_dates(killed.winners) == without_dates(undisturbed.winners)
-
-    published = killed.winners
-    assert "nothing was timed" in killed.finish()
-    assert killed.winners == published
-    left = {path.name for path in killed.folder.rglob("*") if path.suffix in (".tmp", ".workbench-probe")}
-    assert left == set()
+    assert_ends_as_if_nothing_had_happened(killed, undisturbed)
 
 
-def test_an_interrupted_sweep_says_one_line_and_leaves_nobody_behind(undisturbed, tmp_path):
-    interrupted = Command(tmp_path / "sweep")
+@pytest.mark.slow
+def test_an_interrupted_sweep_says_one_line_and_leaves_nobody_behind(tmp_path):
+    interrupted = command(tmp_path / "sweep", LONG)
     process = interrupted.start()
-    deadline = time.monotonic() + 60
-    while not interrupted.recorded and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: interrupted.recorded, process)
     err = interrupted.end(process, signal.SIGINT)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "error: interrupted; the same command continues"
     assert "Traceback" not in err
-    assert 0 < len(interrupted.recorded) < TRIALS
+    assert 0 < len(interrupted.recorded) < TRIALS[LONG]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import math
 
+import msgspec
 import numpy as np
 
 from moe_kernels.tuned import Row, Run, TunedFile, serialise
 from workbench.bench.figures import of_repeats, single
 from workbench.bench.rows import BenchFile, BenchRow, write_bench
+from workbench.timeline.idle import Gaps
+from workbench.timeline.layers import Layers
+from workbench.timeline.record import summary_record
+from workbench.timeline.spread import Spread
+from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, PerStep, Stretch, Summary
+from workbench.timeline.trace import GraphLaunches
 
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
@@ -96,56 +103,90 @@ def a_row(path, **changes):
 
 
 def summary(path, *, step_us=4000.0, seed=0, noise=0.004, count=16, kernels=("routing_kernel",), **changes):
-    """What `trace summary --json` writes, as far as a gate reads it."""
+    """What `trace summary --json` writes."""
     draw = np.random.default_rng(seed)
     spans = [step_us * math.exp(each) for each in draw.normal(0, noise, count)]
-    spread = {"median": float(np.median(spans)), "low": min(spans), "high": max(spans), "count": count}
-    classes = [{"name": "routing", "launches": 30.0, "time_us": {**spread, "median": 90.0}}]
-    record = {
-        "schema": "workbench.trace-summary/1",
-        "basis": "gpu",
-        "device_names": ["NVIDIA B200"],
-        "reliable": True,
-        "reasons": [],
-        "layers": {"count": 30},
-        "per_step": {
-            "count": count,
-            "span_us": spread,
-            "busy_us": spread,
-            "period_us": None,
-            "classes": classes,
-        },
-        "steps": [
-            {"span_us": each, "busy_us": each, "classes": [{"name": "routing", "time_us": 90.0}]}
-            for each in spans
-        ],
-        "kernels": [{"name": name, "launches_per_step": 30.0} for name in kernels],
-        **changes,
-    }
-    path.write_text(json.dumps(record))
+    spread = Spread(float(np.median(spans)), min(spans), max(spans), count)
+    routing = Spread(90.0, spread.low, spread.high, count)
+    shares = {"exclusive_us": 90.0, "share_busy": 0.02, "share_span": 0.02}
+    whole = stretch("all", sum(spans), shares)
+    found = Summary(
+        file="trace.json",
+        basis="gpu",
+        device_names=("NVIDIA B200",),
+        total=whole,
+        gaps=Gaps(0, 0.0, 0.0, 0.0, 0.0, 0.0, launch_bound=False),
+        coverage=1.0,
+        graphs=GraphLaunches(0, 0),
+        layers=Layers(30, "names of layers in the trace"),
+        per_step=PerStep(
+            count=count,
+            source="ProfilerStep annotations",
+            span_us=spread,
+            busy_us=spread,
+            period_us=None,
+            classes=(ClassPerStep("routing", 30.0, 1.0, routing, **shares),),
+        ),
+        steps=tuple(stretch(f"ProfilerStep#{number}", each, shares) for number, each in enumerate(spans)),
+        devices=(),
+        kernels=tuple(
+            KernelShare(
+                name=name,
+                kernel_class="routing",
+                launches=30 * count,
+                time_us=90.0 * count,
+                share_busy=0.02,
+                share_span=0.02,
+                launches_per_step=30.0,
+                launches_per_layer=1.0,
+                step_us=routing,
+            )
+            for name in kernels
+        ),
+        reliable=True,
+        reasons=(),
+        notes=(),
+    )
+    path.write_text(json.dumps({**msgspec.to_builtins(summary_record(found)), **changes}))
     return path
 
 
+def stretch(name, span_us, shares):
+    classes = (ClassShare("routing", 30, 90.0, **shares),)
+    return Stretch(name, 0.0, 30, busy_us=span_us, span_us=span_us, classes=classes)
+
+
 def profile(path, *, step_us=None, failures=(), batch=1):
-    """What `profile` writes to `summary.json`, as far as a gate reads it."""
+    """What `profile` writes to `summary.json`."""
     arms = {}
     for name, time in (step_us or {"split": 4200.0, "fused": 4000.0}).items():
         trace = json.loads(summary(path.with_suffix(".trace"), step_us=time).read_text())
         spread = {"median": time, "low": 0.999 * time, "high": 1.001 * time, "count": 3}
-        arms[name] = {"liveness": [], "summary": trace, "step_us": None if failures else spread}
+        arms[name] = {"description": name, "trace": f"{name}.json.gz", "liveness": [], "summary": trace}
+        arms[name]["step_us"] = None if failures else spread
     record = {
         "schema": "workbench.profile/1",
         "model": "tiny",
         "depth": "6 layers",
         "batch": batch,
         "context": 8,
-    }
-    record |= {
+        "steps": 8,
+        "rounds": 3,
         "graph": True,
         "device": "cuda",
+        "seed": 0,
+        "basis": "gpu",
+        "device_names": ["NVIDIA B200"],
+        "evidence": "measured",
+        "weights": "random",
         "passed": not failures,
         "failures": list(failures),
+        "notes": [],
+        "tuned_from": {},
         "arms": arms,
+        "correctness": [],
+        "speedups": None,
+        "diffs": [],
     }
     path.write_text(json.dumps(record))
     return path

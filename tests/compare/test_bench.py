@@ -8,7 +8,7 @@ from tests.compare.sides import a_row, bench
 from workbench.base.errors import IncomparableError, InputError
 from workbench.bench.figures import of_repeats, single
 from workbench.bench.rows import read_bench, write_bench
-from workbench.compare.compare import compare
+from workbench.compare.gate import compare
 
 
 @pytest.fixture

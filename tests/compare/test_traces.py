@@ -7,8 +7,8 @@ import pytest
 from tests.compare.sides import profile, summary, winners
 from tests.timeline.traces import decode_events, write
 from workbench.base.errors import IncomparableError, InputError
-from workbench.compare.compare import compare
-from workbench.compare.liveness import make_claims
+from workbench.compare.claims import make_claims
+from workbench.compare.gate import compare
 
 
 @pytest.mark.parametrize("seed", range(2, 12))
@@ -71,7 +71,7 @@ def test_claims_need_timelines_and_valid_patterns(tmp_path):
     [
         ({"basis": "cpu"}, "basis: gpu against cpu"),
         ({"device_names": ["NVIDIA H200"]}, "device: NVIDIA B200 against NVIDIA H200"),
-        ({"layers": {"count": 6}}, "layers: 30 against 6"),
+        ({"layers": {"count": 6, "source": "names of layers in the trace"}}, "layers: 30 against 6"),
     ],
 )
 def test_what_must_not_be_compared_is_refused_by_its_keys(tmp_path, changes, told):

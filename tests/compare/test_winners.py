@@ -7,7 +7,7 @@ import pytest
 from moe_kernels.tuned import parse, serialise
 from tests.compare.sides import LADDER, all_rows, winners
 from workbench.base.errors import IncomparableError, InputError
-from workbench.compare.compare import compare
+from workbench.compare.gate import compare
 
 
 @pytest.fixture

@@ -67,6 +67,13 @@ def test_the_script_makes_no_markup_of_text(record):
         assert sink not in script
 
 
+def test_no_two_of_the_scripts_declare_the_same_name(record):
+    script = re.search(r"<script>(.*?)</script>", dashboard_html(record), re.DOTALL)[1]
+    names = re.findall(r"^(?:async function|function|class|const|let|var) (\w+)", script, re.MULTILINE)
+    assert {"readHash", "drawTable", "drawChart", "drawTimeline", "drawPanel"} <= {*names}
+    assert len(names) == len({*names})
+
+
 def test_hostile_text_ends_no_script_and_is_shown_as_text(hostile):
     html = dashboard_html(payload(hostile))
     assert html.count("</script>") == 2

@@ -24,10 +24,10 @@ from tests.dashboard.samples import (
 )
 from workbench.base.errors import InputError
 from workbench.base.shipped import shipped_asset
-from workbench.dashboard.blocks import Cell, Row
-from workbench.dashboard.panels.arms import palette_places
+from workbench.dashboard.blocks import Cell, TableRow
 from workbench.dashboard.payload import payload
 from workbench.dashboard.sharing import share
+from workbench.figures.bench.arms import palette_places
 from workbench.plots.style import DARK, LIGHT
 
 JSON = st.recursive(
@@ -64,7 +64,7 @@ def test_what_stands_often_is_written_once():
 
 
 def test_a_cell_that_is_only_text_is_a_string():
-    row = payload(Row((Cell("1.5", 1.5), Cell("fused"))))
+    row = payload(TableRow((Cell("1.5", 1.5), Cell("fused"))))
     assert row["cells"] == [{"text": "1.5", "sort": 1.5}, "fused"]
 
 

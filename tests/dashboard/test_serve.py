@@ -8,6 +8,7 @@ import pytest
 
 from tests.dashboard.samples import a_search, served, write_run, write_winners
 from tests.dashboard.test_payload import revived
+from tests.support.patience import PATIENCE_S
 from workbench.base.errors import InputError
 from workbench.base.shipped import shipped_dashboards
 from workbench.dashboard import serve
@@ -29,7 +30,7 @@ def port(live):
 
 
 def ask(port, path, *, method="GET", **headers):
-    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
     connection.request(method, path, headers={"Host": f"{HOST}:{port}", **headers})
     answer = connection.getresponse()
     content = answer.read()

@@ -8,62 +8,26 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 from typer.main import get_command
 
 from tests.docs.blocks import RUN, blocks_of, ours, told_commands
+from tests.docs.runners import run_here, run_in_fresh_process
 from workbench.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 WHY_NOT = ("needs a GPU", "needs an engine", "needs a checkpoint", "needs the network", "takes minutes")
 COPIED = ("sweeps", "examples", "results", "workloads", "dashboards", "Makefile", "benchmarks")
-LONGEST_S = 600
 
 
 def named(page):
     return str(page.relative_to(ROOT))
-
-
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory):
-    """`python` and `workbench` as after an installation, and one cache of compiled kernels."""
-    folder = tmp_path_factory.mktemp("tools")
-    for name, arguments in (("python", ""), ("workbench", "-m workbench ")):
-        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments}"$@"\n')
-        (folder / name).chmod(0o755)
-    paths = [str(ROOT), str(ROOT / "kernels")]
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
-        "PYTHONPATH": os.pathsep.join(paths),
-        "TRITON_CACHE_DIR": str(folder / "triton"),
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "200",
-        "WORKBENCH_RESULTS": "",
-    }
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """What a command sees of a fresh clone."""
-    for name in COPIED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        if (ROOT / name).exists():
-            copy(ROOT / name, tmp_path / name)
-    return tmp_path
-
-
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_command_of_a_page_runs_as_it_stands(page, checkout, tools):
-    for block in blocks_of(page):
-        if block.language in RUN and block.why_not_run is None and not is_fragment(block):
-            run_block(page, block, checkout, tools)
 
 
 def is_fragment(block):
@@ -85,24 +49,67 @@ def is_fragment(block):
     return bool({node.id for node in names} - bound)
 
 
-def run_block(page, block, folder, environment):
+def run_blocks(page):
+    """The blocks of a page that are run."""
+    for block in blocks_of(page):
+        if block.language in RUN and block.why_not_run is None and not is_fragment(block):
+            yield block
+
+
+PAGES_WITH_COMMANDS = [page for page in PAGES if any(run_blocks(page))]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """As after an installation, with `python` and `workbench`."""
+    folder = tmp_path_factory.mktemp("tools")
+    for name, arguments in (("python", ""), ("workbench", "-m workbench ")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments}"$@"\n')
+        (folder / name).chmod(0o755)
+    paths = [str(ROOT), str(ROOT / "kernels")]
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+        "WORKBENCH_RESULTS": "",
+    }
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What a command sees of a fresh clone."""
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        if (ROOT / name).exists():
+            copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES_WITH_COMMANDS, ids=named)
+def test_every_command_of_a_page_runs_as_it_stands(page, checkout, environment):
+    for block in run_blocks(page):
+        run_block(page, block, checkout, environment, run_here)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", PAGES_WITH_COMMANDS, ids=named)
+def test_every_command_of_a_page_runs_in_a_process_of_its_own(page, checkout, environment):
+    for block in run_blocks(page):
+        run_block(page, block, checkout, environment, run_in_fresh_process)
+
+
+def run_block(page, block, folder, environment, run):
     for place, command in enumerate(block.commands):
-        start = [sys.executable, "-c"] if block.language == "python" else ["bash", "-euo", "pipefail", "-c"]
-        done = subprocess.run(
-            [*start, command.text],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_S,
-        )
+        done = run(command.text, block.language, folder, environment)
         is_last = place == len(block.commands) - 1
-        where = f"{named(page)}:{command.line}: {command.text}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-        assert done.returncode == (block.exit_code if is_last else 0), where
+        where = f"{named(page)}:{command.line}: {command.text}\n{done.printed[-6000:]}"
+        assert done.code == (block.exit_code if is_last else 0), where
         if not block.output_differs:
             for line in command.output:
-                assert bare(line) in bare(done.stdout + done.stderr, folder), f"{where}\nshown: {line}"
+                assert bare(line) in bare(done.printed, folder), f"{where}\nshown: {line}"
 
 
 def bare(text, folder="/"):
@@ -144,8 +151,13 @@ def test_targets_scripts_and_tests_that_a_page_names_exist(page):
         assert (ROOT / path).exists(), f"{named(page)}: {path}"
 
 
+@cache
+def command_line():
+    return get_command(app)
+
+
 def check_options(arguments, where):
-    command, words = get_command(app), list(arguments)
+    command, words = command_line(), list(arguments)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     for names in re.findall(r"(?<!\S)--?[A-Za-z][\w|/-]*", " ".join(words)):
@@ -187,7 +199,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("docs/workflows/*.yml")), ids=named)
 def test_commands_of_a_workflow_exist(path):
-    loaded = YAML(typ="safe").load(path)
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     steps = [step.get("run", "") for job in loaded["jobs"].values() for step in job["steps"]]
     found = re.findall(r"python (-m workbench [^\n)]*)", "\n".join(steps))
     assert found

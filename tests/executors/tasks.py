@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+# Longer than any test waits.
+HANGS_S = 3600
+
 
 class UnpicklableError(Exception):
     def __init__(self, one, two):
@@ -58,7 +61,7 @@ def end_with(code):
 
 def hang():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(60)
+    time.sleep(HANGS_S)
 
 
 def variable_seen_by_triton():
@@ -77,10 +80,10 @@ def modules():
 
 def start_a_sleeper(path):
     """As a compiler that a worker starts."""
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["sleep", str(HANGS_S)])
     path.with_suffix(".tmp").write_text(f"{os.getpid()} {sleeper.pid}")
     path.with_suffix(".tmp").rename(path)
-    time.sleep(60)
+    time.sleep(HANGS_S)
 
 
 SPOILED = []
@@ -102,7 +105,7 @@ def sleep_the_first_time(path):
         return "done"
     path.with_suffix(".tmp").write_text(str(os.getpid()))
     path.with_suffix(".tmp").rename(path)
-    time.sleep(60)
+    time.sleep(HANGS_S)
     return "slept"
 
 
@@ -111,7 +114,7 @@ def take_memory(size):
     while sum(map(len, held)) < size:
         held.append(b"x" * 2**26)
         time.sleep(0.02)
-    time.sleep(60)
+    time.sleep(HANGS_S)
 
 
 def have_a_child_take_memory(size):
@@ -150,4 +153,4 @@ def note_and_sleep(folder, number, seconds):
 
 def kill_its_parent():
     os.kill(os.getppid(), signal.SIGKILL)
-    time.sleep(60)
+    time.sleep(HANGS_S)

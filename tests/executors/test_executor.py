@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from workbench.base.errors import WorkerError
 from workbench.executors import Executor, WorkFailure
 from workbench.executors.executor import Interrupted, WorkerLostError
@@ -88,7 +89,7 @@ def test_once_no_worker_is_left_nobody_waits_for_ever():
         hall.closed.set()
         for _ in range(3):
             with pytest.raises(WorkerError, match="no worker is left: the hall is closed"):
-                hall.submit(double, 1).result(timeout=10)
+                hall.submit(double, 1).result(timeout=PATIENCE_S)
 
 
 def test_what_a_worker_raises_is_raised_by_its_future_only():

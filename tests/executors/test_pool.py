@@ -4,22 +4,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.executors import tasks
-from tests.support.processes import processes_with, wait_until_gone
+from tests.support.patience import PATIENCE_S, wait_for
+from tests.support.processes import processes_with, start_in_terminal, wait_until_gone
 from workbench.base.errors import InputError, WorkerError
 from workbench.executors import WorkerPool, WorkFailure, memory
 
 ROOT = Path(__file__).parents[2]
+# What is killed for taking longer never ends; what must not be killed has no limit as short.
+LIMIT_S = 4.0
 
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(2, timeout_s=2) as pool:
+    with WorkerPool(2, timeout_s=PATIENCE_S) as pool:
         yield pool
 
 
@@ -62,11 +64,12 @@ def test_a_task_that_exits_does_not_take_the_owner_along(pool):
     assert pool.submit(tasks.leave).result() == WorkFailure("error", "SystemExit: 3")
 
 
-def test_a_task_over_its_time_is_killed_and_its_worker_replaced(pool):
-    started = time.monotonic()
-    assert pool.submit(tasks.hang).result() == WorkFailure("timeout", "killed after 2 s")
-    assert time.monotonic() - started < 20
-    assert [pool.submit(tasks.add, 1, number).result() for number in range(4)] == [1, 2, 3, 4]
+def test_a_task_over_its_time_is_killed_and_its_worker_replaced():
+    with WorkerPool(1, timeout_s=LIMIT_S) as pool:
+        before = pool.submit(tasks.pid).result()
+        assert pool.submit(tasks.hang).result() == WorkFailure("timeout", f"killed after {LIMIT_S:g} s")
+        assert wait_until_gone({before}) == set()
+        assert pool.submit(tasks.pid).result() != before
 
 
 def test_a_worker_that_aborts_loses_only_its_own_task(pool):
@@ -87,7 +90,7 @@ def test_a_pool_that_is_given_nothing_starts_nothing():
 
 
 def test_variables_are_set_before_triton_is_imported():
-    with WorkerPool(1, timeout_s=60, environment={"TRITON_INTERPRET": "1"}) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S, environment={"TRITON_INTERPRET": "1"}) as pool:
         assert pool.submit(tasks.variable_seen_by_triton).result() is True
     assert os.environ.get("TRITON_INTERPRET") != "1"
 
@@ -97,19 +100,17 @@ def test_a_worker_starts_without_torch(pool):
 
 
 def test_leaving_the_pool_ends_what_is_running(tmp_path):
-    started = time.monotonic()
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         pool.submit(tasks.start_a_sleeper, tmp_path / "pids")
         pids = read_pids(tmp_path / "pids")
     assert wait_until_gone(pids) == set()
-    assert time.monotonic() - started < 20
 
 
 def test_workers_that_cannot_start_are_no_failure_of_a_task(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(IMPORTS_TRITON)
     found = subprocess.run(
-        [sys.executable, str(script)], env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, str(script)], env=environment(), capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert found.stdout == "WorkerError\n", found.stderr
     assert "the main module imports triton" in found.stderr
@@ -131,7 +132,7 @@ if __name__ == "__main__":
 
 
 def test_a_worker_that_somebody_kills_while_it_is_idle_is_replaced():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         for _ in range(3):
             os.kill(pool.submit(tasks.pid).result(), signal.SIGKILL)
             assert pool.submit(tasks.add, 1, 1).result() == 2
@@ -139,7 +140,7 @@ def test_a_worker_that_somebody_kills_while_it_is_idle_is_replaced():
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_task_whose_worker_somebody_kills_is_run_once_more(tmp_path, how):
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         future = pool.submit(tasks.sleep_the_first_time, tmp_path / "pids")
         (pid,) = read_pids(tmp_path / "pids")
         os.kill(pid, how)
@@ -147,7 +148,7 @@ def test_a_task_whose_worker_somebody_kills_is_run_once_more(tmp_path, how):
 
 
 def test_a_guardian_that_somebody_kills_takes_no_task_along(tmp_path):
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         worker = pool.submit(tasks.pid).result()
         os.kill(os.getpgid(worker), signal.SIGKILL)
         assert pool.submit(tasks.add, 1, 1).result() == 2
@@ -161,27 +162,27 @@ def test_a_guardian_that_somebody_kills_takes_no_task_along(tmp_path):
 
 
 def test_a_process_that_an_earlier_task_spoiled_is_no_fault_of_a_later_one():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         assert pool.submit(tasks.spoil_quietly).result() is None
         assert pool.submit(tasks.add_unless_spoiled, 1, 1).result() == 2
 
 
 def test_after_a_task_that_raised_the_next_one_gets_a_fresh_process():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         before = pool.submit(tasks.pid).result()
         pool.submit(tasks.fail, "no").result()
         assert pool.submit(tasks.pid).result() != before
 
 
 def test_after_a_harmless_exception_the_process_stays():
-    with WorkerPool(1, timeout_s=60, harmless=["ValueError"]) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S, harmless=["ValueError"]) as pool:
         before = pool.submit(tasks.pid).result()
         assert pool.submit(tasks.fail, "no").result() == WorkFailure("error", "ValueError: no")
         assert pool.submit(tasks.pid).result() == before
 
 
 def test_a_task_that_ends_its_process_as_if_all_were_well_crashed():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         failure = pool.submit(tasks.end_with, 0).result()
         assert failure == WorkFailure("crashed", "the worker process ended with code 0", 0)
 
@@ -194,7 +195,7 @@ def test_a_task_that_gets_no_memory_is_out_of_resources(pool):
 @pytest.mark.parametrize("take", [tasks.take_memory, tasks.have_a_child_take_memory])
 def test_a_worker_that_takes_too_much_memory_is_killed(monkeypatch, take):
     monkeypatch.setattr(memory, "worker_limit", lambda: 0.5 * memory.GIB)
-    with WorkerPool(2, timeout_s=60) as pool:
+    with WorkerPool(2, timeout_s=PATIENCE_S) as pool:
         future, others = pool.submit(take, 4 * memory.GIB), [pool.submit(tasks.add, 1, 1) for _ in range(5)]
         failure = future.result()
         assert failure.kind == "out_of_resources"
@@ -246,14 +247,14 @@ def test_a_full_disk_is_no_failure_of_a_task(pool, how):
 
 
 def test_workers_that_have_been_ended_take_no_more_tasks():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         pass
     with pytest.raises(WorkerError, match="have been ended"):
         pool.submit(tasks.add, 1, 1)
 
 
 def test_renewing_cancels_what_waits_and_what_runs_and_the_next_task_runs():
-    with WorkerPool(1, timeout_s=60) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
         before = pool.submit(tasks.pid).result()
         cancelled = [pool.submit(tasks.hang), pool.submit(tasks.add, 1, 1)]
         pool.renew()
@@ -265,13 +266,11 @@ def test_renewing_cancels_what_waits_and_what_runs_and_the_next_task_runs():
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_an_owner_that_is_ended(tmp_path, how):
     marker = f"{tmp_path}/marker"
-    owner = subprocess.Popen(
+    owner = start_in_terminal(
         [sys.executable, "-m", "tests.executors.owner", str(tmp_path / "pids")],
         cwd=ROOT,
         env={**environment(), "POOL_TEST": marker},
-        start_new_session=True,
         stderr=subprocess.PIPE,
-        text=True,
     )
     pids = read_pids(tmp_path / "pids")
     everyone = processes_with(f"POOL_TEST={marker}")
@@ -283,7 +282,7 @@ def test_nothing_outlives_an_owner_that_is_ended(tmp_path, how):
         os.killpg(owner.pid, how)
     else:
         owner.send_signal(how)
-    _, said = owner.communicate(timeout=30)
+    _, said = owner.communicate(timeout=PATIENCE_S)
     assert owner.returncode != 0
     assert wait_until_gone(everyone) == set()
     assert said.count("Traceback") == (1 if how is signal.SIGINT else 0), said
@@ -293,9 +292,6 @@ def environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])}
 
 
-def read_pids(path, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, "the worker did not start"
-        time.sleep(0.02)
+def read_pids(path):
+    wait_for(path.exists)
     return {int(pid) for pid in path.read_text().split()}

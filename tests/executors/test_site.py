@@ -17,7 +17,7 @@ def at_hand(monkeypatch):
 
 
 def test_each_measuring_worker_sees_its_own_gpu_only():
-    pools = LocalSite(["2", "GPU-abc"]).gpu_workers(timeout_s=60)
+    pools = LocalSite(["2", "GPU-abc"]).gpu_workers(timeout_s=1)
     seen = []
     for pool in pools:
         with pool:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.processes import processes_with, wait_until_gone
+from tests.support.in_process import workbench_here
+from tests.support.patience import PATIENCE_S
+from tests.support.processes import processes_with, start_in_terminal, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,40 +35,61 @@ class SweepCommand:
     def start(self, *options, **more):
         name, _, value = self.marker.partition("=")
         path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])}
-        arguments = ["sweep", self.file.name, "--out", str(self.out), *self.options, *options]
-        return subprocess.Popen(
-            [sys.executable, "-m", "workbench", *arguments],
+        return start_in_terminal(
+            [sys.executable, "-m", "workbench", *self._arguments(*options)],
             cwd=self.folder,
             env={**os.environ, **self.environment, **path, name: value},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
             **more,
         )
 
-    def run(self, *options, seconds=300, **more):
-        """Runs it to its end, which nobody outlives; what it said on standard error is `stderr`."""
+    def run(self, *options):
+        """Runs it to its end, in this process, which has imported it all already."""
+        arguments = self._arguments(*options)
+        done = workbench_here(arguments, cwd=self.folder, environment={**os.environ, **self.environment})
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def run_alone(self, *options, **more):
+        """Runs it to its end in a process of its own, which nobody outlives."""
         process = self.start(*options, **more)
-        out, err = process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert self.left_behind() == set()
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def finish(self, *options, **more):
-        done = self.run(*options, **more)
+    def finish(self, *options):
+        done = self.run(*options)
         assert done.returncode == 0, done.stderr
         return done
 
+    def finish_alone(self, *options):
+        done = self.run_alone(*options)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def _arguments(self, *options):
+        return ["sweep", self.file.name, "--out", str(self.out), *self.options, *options]
+
     def kill(self, process):
+        self.end(process, signal.SIGKILL)
+
+    def end(self, process, how):
+        """Ends the process by a signal, or as Ctrl-C does with its children; says what was on standard error."""
         everyone = processes_with(self.marker) | {process.pid}
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        os.killpg(process.pid, how) if how is signal.SIGINT else process.send_signal(how)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert wait_until_gone(everyone) == set()
         assert self.left_behind() == set()
+        return err
 
     def left_behind(self):
         return wait_until_gone(processes_with(self.marker))
+
+    @property
+    def has_begun(self):
+        return any(self.out.glob("runs/*/sweep.json"))
 
     @property
     def journal(self):
@@ -83,10 +106,13 @@ class SweepCommand:
         return [json.loads(line) for line in self.recorded]
 
     @property
+    def results(self):
+        return [path for path in self.out.glob("*/*/*.json") if path.parts[-3] != "runs"]
+
+    @property
     def winners(self):
         """Every results file by its name, dates left out."""
-        files = [path for path in self.out.glob("*/*/*.json") if path.parts[-3] != "runs"]
-        return {path.relative_to(self.out).as_posix(): _undated(path) for path in files}
+        return {path.relative_to(self.out).as_posix(): _undated(path) for path in self.results}
 
 
 def _undated(path):

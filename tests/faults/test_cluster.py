@@ -1,20 +1,16 @@
-"""The real command on a local Ray cluster of two nodes, one of which dies in the middle."""
+"""The real command on a local Ray cluster of two nodes, one of which dies in the middle.
+
+tests/executors/test_ray.py has the executor's own tests, which are not long.
+"""
 
 from __future__ import annotations
-
-import os
-import time
 
 import pytest
 
 from tests.faults.command import SweepCommand, error_of
+from tests.support.patience import PATIENCE_S, wait_for
 
 pytest.importorskip("ray")
-
-# Minutes of two cores; tests/executors/test_ray.py has the executor's own tests, which always run.
-on_request = pytest.mark.skipif(
-    "WORKBENCH_TEST_CLUSTER" not in os.environ, reason="takes minutes; WORKBENCH_TEST_CLUSTER=1 runs it"
-)
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 SWEEP = """\
@@ -40,7 +36,7 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def here(compile_cache, tmp_path_factory):
+def here(tmp_path_factory):
     command = SweepCommand(tmp_path_factory.mktemp("here") / "sweep", SWEEP, "--jobs", "1")
     command.finish()
     return command
@@ -53,18 +49,16 @@ def without_resources(trials):
     }
 
 
-@on_request
+@pytest.mark.long
 @pytest.mark.parametrize("dies", [False, True], ids=["both nodes live", "one node dies"])
 def test_a_cluster_ends_with_the_winners_of_one_machine(here, cluster, tmp_path, dies):
     node = cluster.add_node(**NODE)
     there = SweepCommand(tmp_path / "sweep", SWEEP, "--ray", cluster.address)
-    process, deadline = there.start(), time.monotonic() + 300
-    while len(there.recorded) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    process = there.start()
+    wait_for(lambda: len(there.recorded) >= 2, process)
     if dies:
         cluster.remove_node(node, allow_graceful=False)
-    _, err = process.communicate(timeout=600)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert len(there.trials) == TRIALS
     assert without_resources(there.trials) == without_resources(here.trials)
@@ -72,13 +66,11 @@ def test_a_cluster_ends_with_the_winners_of_one_machine(here, cluster, tmp_path,
     assert there.left_behind() == set()
 
 
-@on_request
+@pytest.mark.long
 def test_a_killed_command_leaves_nobody_on_the_nodes_and_continues_on_one_machine(here, cluster, tmp_path):
     there = SweepCommand(tmp_path / "sweep", SWEEP, "--ray", cluster.address, "--jobs", "1")
-    process, deadline = there.start(), time.monotonic() + 300
-    while len(there.recorded) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    process = there.start()
+    wait_for(lambda: len(there.recorded) >= 2, process)
     there.kill(process)
     there.options = ("--jobs", "1")
     there.finish()
@@ -87,8 +79,6 @@ def test_a_killed_command_leaves_nobody_on_the_nodes_and_continues_on_one_machin
 
 
 def test_an_address_that_nobody_answers_at_is_one_line(tmp_path):
-    started = time.monotonic()
     stopped = SweepCommand(tmp_path / "sweep", SWEEP, "--ray", "127.0.0.1:1").run()
     assert stopped.returncode == 2
     assert "--ray: no Ray cluster answers at 127.0.0.1:1 (Connection refused)" in error_of(stopped)
-    assert time.monotonic() - started < 20

@@ -70,7 +70,7 @@ def test_winners_that_stood_before_a_full_disk_stay_whole(undisturbed, disk, tmp
 
 def test_a_file_that_may_not_grow_is_one_line_and_later_the_same_command_continues(undisturbed, tmp_path):
     command = replay(tmp_path / "sweep")
-    stopped = command.run(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))
+    stopped = command.run_alone(first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)))
     assert stopped.returncode == 2
     assert "cannot be written: File too large" in error_of(stopped)
     command.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -13,20 +14,44 @@ import pytest
 
 from tests.faults.command import SweepCommand
 from tests.faults.recording import replay
+from tests.support.patience import wait_for
 from tests.support.processes import processes_with
 
-# How many times the sweep is killed; the more, the rarer the moments that are met.
-KILLS = int(os.environ.get("WORKBENCH_TEST_KILLS", "4"))
+# How many times a sweep is killed at random; the more, the rarer the moments that are met.
+KILLS = 12
+# How many workers of a sweep are killed where not one after the other.
+FEW_VICTIMS = 3
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     command = replay(tmp_path_factory.mktemp("undisturbed") / "sweep")
     started = time.monotonic()
-    command.finish()
+    command.finish_alone()
     return command, time.monotonic() - started
 
 
+@pytest.mark.slow
+def test_a_sweep_killed_before_within_and_near_its_end_ends_with_the_same_winners(undisturbed, tmp_path):
+    undisturbed, _ = undisturbed
+    killed = replay(tmp_path / "sweep")
+    for is_there in (
+        lambda: killed.has_begun,
+        *(_has_done(killed, undisturbed, share) for share in (0.2, 0.7)),
+    ):
+        before, process = killed.recorded, killed.start()
+        wait_for(is_there, process)
+        killed.kill(process)
+        assert killed.recorded[: len(before)] == before
+    killed.finish()
+    _assert_the_same(killed, undisturbed)
+
+
+def _has_done(killed, undisturbed, share):
+    return lambda: len(killed.recorded) >= share * len(undisturbed.recorded)
+
+
+@pytest.mark.long
 def test_a_sweep_killed_at_random_moments_ends_with_the_same_winners(undisturbed, tmp_path):
     undisturbed, seconds = undisturbed
     moments, round_number, kills = random.Random(), 0, 0
@@ -102,14 +127,16 @@ verify: {seeds: 1}
 """
 
 
-def test_workers_that_somebody_kills_cost_no_config_anything(compile_cache, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [FEW_VICTIMS, pytest.param(math.inf, marks=pytest.mark.long)])
+def test_workers_that_somebody_kills_cost_no_config_anything(tmp_path, most):
     undisturbed = SweepCommand(tmp_path / "undisturbed", SLOW, "--jobs", "1")
     undisturbed.finish()
     disturbed = SweepCommand(tmp_path / "disturbed", SLOW, "--jobs", "1")
     process, victims = disturbed.start(), 0
     while process.poll() is None:
         known = len(disturbed.recorded)
-        if helpers := _helpers(disturbed, process):
+        if victims < most and (helpers := _helpers(disturbed, process)):
             os.kill(random.choice(helpers), signal.SIGKILL)
             victims += 1
         # The next victim when the task of the last one is done: killed twice, a config is taken for the culprit.
@@ -117,7 +144,7 @@ def test_workers_that_somebody_kills_cost_no_config_anything(compile_cache, tmp_
             time.sleep(0.1)
     _, err = process.communicate()
     assert process.returncode == 0, err
-    assert victims >= 3
+    assert victims >= FEW_VICTIMS
     assert {trial["status"] for trial in disturbed.trials} == {"ok"}
     assert disturbed.winners == undisturbed.winners
     assert disturbed.left_behind() == set()

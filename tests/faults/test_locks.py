@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import pytest
 
 from tests.faults.command import SweepCommand, error_of
 from tests.faults.recording import replay
 from tests.faults.test_killed import SLOW
+from tests.support.patience import PATIENCE_S, wait_for
 
 
 @pytest.fixture
-def running(compile_cache, tmp_path):
+def running(tmp_path):
     """A sweep in the middle of its work."""
     command = SweepCommand(tmp_path / "sweep", SLOW, "--jobs", "1")
-    process, deadline = command.start(), time.monotonic() + 60
-    while not command.recorded:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    process = command.start()
+    wait_for(lambda: command.recorded, process)
     yield command, process
     if process.poll() is None:
         command.kill(process)
@@ -30,12 +28,12 @@ def test_the_same_sweep_twice_says_who_holds_the_lock_and_harms_nobody(running):
     command, process = running
     process.send_signal(signal.SIGSTOP)
     second = command.start()
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=PATIENCE_S)
     process.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert f"another process is running this sweep (pid {process.pid} on " in err.splitlines()[-1]
     assert "workbench sweep sweep.yaml" in err.splitlines()[-1]
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert {trial["status"] for trial in command.trials} == {"ok"}
 
@@ -53,7 +51,7 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_that_is_said(running):
 def test_an_interrupted_process_leaves_no_lock(running):
     command, process = running
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "continues after" not in command.finish().stderr
 
@@ -66,7 +64,7 @@ def test_different_sweeps_at_once_both_publish_into_the_same_files(tmp_path):
     ]
     processes = [command.start() for command in commands]
     for process in processes:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, err
     winners = commands[0].winners
     assert len(winners) == 2

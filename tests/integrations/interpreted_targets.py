@@ -76,7 +76,7 @@ def test_a_wrong_kernel_is_found_out():
 
 
 def test_sglang_s_own_call_agrees_with_the_reference():
-    from workbench.integrations.targets import sglang_moe
+    from workbench.integrations.targets import sglang
 
     problem = {
         **PROBLEM,
@@ -90,7 +90,7 @@ def test_sglang_s_own_call_agrees_with_the_reference():
     inputs = draw_inputs(kernel, problem, seed=0, device="cpu")
     with pytest.MonkeyPatch.context() as patch:
         made = []
-        patch.setattr(sglang_moe, "experts_target", lambda name, api: made.append(api))
-        sglang_moe.describe("x")
+        patch.setattr(sglang, "experts_target", lambda name, api: made.append(api))
+        sglang.fused_moe("x")
     out = made[0].call(inputs, {**CONFIG, "BLOCK_SIZE_K": 16})
     assert kernel.compare({"out": out}, kernel.reference(inputs, problem), problem) is None

@@ -8,12 +8,12 @@ from tests.integrations.engine_loaders import loader, needs_wheels
 from tests.integrations.results_for_experts import CONFIG, FUSED, UNFUSED, a_row, a_run, kept, write
 from workbench.base.errors import InputError
 from workbench.devices import find_device
+from workbench.integrations.engine_table import nearest
+from workbench.integrations.engine_winners import collect_winners
 from workbench.integrations.engines import CONFIG_KEYS, ENGINES, LADDER, TableName
 from workbench.integrations.export import make_tables, write_tables
 from workbench.integrations.lint import lint_tables
-from workbench.integrations.results import collect
-from workbench.integrations.sources import read_tables
-from workbench.integrations.table import nearest
+from workbench.integrations.raw_tables import read_tables
 
 VLLM, SGLANG = ENGINES["vllm"], ENGINES["sglang"]
 DEVICE = find_device("b200")
@@ -31,7 +31,7 @@ def out(tmp_path):
 
 
 def export(engine, results, out, *, device=DEVICE, evidence="measured"):
-    winners = collect([results], device.slug, evidence=evidence)
+    winners = collect_winners([results], device.slug, evidence=evidence)
     tables = make_tables(engine, winners, device)
     write_tables(engine, tables, device.device_name, out)
     return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())

@@ -14,9 +14,9 @@ from tests.integrations.stand_in_engines import stand_in_engines
 from workbench.base.errors import InputError
 from workbench.integrations.engines import ENGINES
 from workbench.integrations.import_tables import import_seeds
+from workbench.integrations.raw_tables import read_tables
 from workbench.integrations.seed_groups import seed_groups
 from workbench.integrations.seeds_file import Seed, Seeds, read_seeds, seeds_text
-from workbench.integrations.sources import read_tables
 from workbench.sweep.plan import make_plans
 from workbench.sweep.seeds import seed_groups as groups_of_sweep
 from workbench.sweep.spec import load_spec

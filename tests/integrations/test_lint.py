@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.integrations.engine_loaders import needs_wheels, wheel
 from tests.integrations.results_for_experts import CONFIG
 from workbench.base.errors import InputError
+from workbench.integrations.engine_table import read_table
 from workbench.integrations.engines import ENGINES, LADDER
-from workbench.integrations.finding import SEVERITIES
 from workbench.integrations.lint import lint_tables
-from workbench.integrations.sources import read_tables
-from workbench.integrations.table import read_table
+from workbench.integrations.lint.findings import SEVERITIES
+from workbench.integrations.raw_tables import read_tables
 
 GOOD = "E=128,N=704,device_name=NVIDIA_B200.json"
 FULL = {str(tokens): CONFIG for tokens in LADDER}

@@ -14,9 +14,9 @@ import pytest
 from tests.integrations.engine_loaders import MODULES, loader, needs_wheels, wheel
 from workbench.base.errors import InputError
 from workbench.cli.main import main
+from workbench.integrations.engine_table import read_table
 from workbench.integrations.engines import ENGINES, TableName
-from workbench.integrations.sources import read_tables
-from workbench.integrations.table import read_table
+from workbench.integrations.raw_tables import read_tables
 
 pytestmark = needs_wheels
 engines = pytest.mark.parametrize("engine", list(ENGINES))

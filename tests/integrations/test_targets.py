@@ -116,7 +116,7 @@ def test_vllm_skips_the_sort_where_few_rows_meet_many_experts(engines):
 
 
 @pytest.mark.parametrize("reference", list(ENGINE_TARGETS))
-def test_a_target_compiles_for_a_gpu_that_is_not_there(engines, reference, compile_cache):
+def test_a_target_compiles_for_a_gpu_that_is_not_there(engines, reference):
     launches = compile_candidate(reference, candidate(reference), 100)
     assert len(launches) == (1 if "routing" in reference else 2)
     assert all(each.registers > 0 for each in launches)
@@ -138,11 +138,11 @@ def test_what_the_kernel_cannot_take_is_rejected(engines, config, problem, reaso
 
 
 def test_on_a_gpu_vllm_s_own_call_runs_with_the_config_in_force(engines, monkeypatch):
-    from workbench.integrations.targets import vllm_moe
+    from workbench.integrations.targets import vllm
 
     made = []
-    monkeypatch.setattr(vllm_moe, "experts_target", lambda name, api: made.append(api))
-    vllm_moe.describe("x")
+    monkeypatch.setattr(vllm, "experts_target", lambda name, api: made.append(api))
+    vllm.fused_moe("x")
     inputs = {name: torch.ones(2, 2) for name in ("hidden", "gate_up", "down", "weights", "ids")}
     assert made[0].call(inputs, {**CONFIG, "num_stages": 7}).unique().tolist() == [8.0]
 

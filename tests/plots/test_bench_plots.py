@@ -7,11 +7,11 @@ import pytest
 from workbench.base.errors import IncomparableError, InputError
 from workbench.bench.figures import of_repeats, reciprocal, single
 from workbench.bench.rows import BenchRow
+from workbench.figures.bench.arms import compare_arms
+from workbench.figures.bench.curves import collect_curves
+from workbench.figures.bench.pareto import collect_pareto, frontier
+from workbench.figures.bench.speedup import collect_speedup
 from workbench.plots.bench import bench_plots
-from workbench.plots.bench.arms import compare_arms
-from workbench.plots.bench.curves import collect_curves
-from workbench.plots.bench.pareto import collect_pareto, frontier
-from workbench.plots.bench.speedup import collect_speedup
 from workbench.plots.save import draw
 from workbench.plots.style import DARK, LIGHT, arm_colours
 

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from workbench.base.errors import InputError
+from workbench.figures.heading import Heading
 from workbench.plots.save import Plot, draw, save_plots
-from workbench.plots.style import LIGHT, Heading, frame
+from workbench.plots.style import LIGHT, frame
 
 
 def drawn(text):

@@ -8,13 +8,14 @@ import pytest
 
 from tests.plots.recorded import DEFAULT, failed, grid, trial, write_run
 from workbench.base.errors import InputError
+from workbench.figures.sweep.convergence import MOST_PANELS, collect_convergence
+from workbench.figures.sweep.importance import collect_importance
+from workbench.figures.sweep.landscape import collect_landscape
+from workbench.figures.sweep.statuses import collect_statuses
 from workbench.plots.save import draw
 from workbench.plots.style import DARK, LIGHT
-from workbench.plots.sweep import find_run, read_run, select_problems, sweep_plots
-from workbench.plots.sweep.convergence import MOST_PANELS, collect_convergence
-from workbench.plots.sweep.importance import collect_importance
-from workbench.plots.sweep.landscape import collect_landscape
-from workbench.plots.sweep.statuses import collect_statuses
+from workbench.plots.sweep import sweep_plots
+from workbench.trials.recorded_run import find_run, read_run, select_problems
 from workbench.trials.trial import Evidence, Status
 
 

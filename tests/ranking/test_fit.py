@@ -9,7 +9,7 @@ from workbench.ranking.cost import START, CostModel
 from workbench.ranking.fit import fit, fit_constants
 from workbench.ranking.grid import GRID, grid_tiles
 from workbench.ranking.judge import Worth, place
-from workbench.ranking.tables import EngineTable
+from workbench.ranking.tables import TableWinners
 from workbench.ranking.workload import Workload
 
 H200, B200 = boards()["NVIDIA_H200"], boards()["NVIDIA_B200"]
@@ -78,7 +78,7 @@ def test_there_must_be_something_to_learn_from():
 
 
 def a_table(board=H200, experts=64, size=768, rows=None, dtype="bf16", block_scaled=False):
-    return EngineTable(
+    return TableWinners(
         source="made up",
         board=board,
         num_experts=experts,

@@ -8,8 +8,9 @@ import pytest
 
 from workbench.base.errors import InputError
 from workbench.devices import catalogue, find_device
+from workbench.integrations.engines import LADDER
 from workbench.ranking import Workload, load_ranker, rank, shipped_ranker
-from workbench.ranking.grid import GRID, TOKENS, grid_tiles
+from workbench.ranking.grid import GRID, grid_tiles
 from workbench.ranking.legality import fits
 from workbench.ranking.ranker import serialise
 from workbench.ranking.workload import PARAMETERS
@@ -30,8 +31,8 @@ def best(device, tokens, **changes):
 @pytest.mark.parametrize("device", [each.slug for each in catalogue()])
 def test_gemma_is_ranked_on_every_gpu_of_the_catalogue_with_launchable_configs_first(device):
     known = find_device(device)
-    scores = rank([gemma(tokens) for tokens in TOKENS], known, CONFIGS)
-    assert scores.shape == (len(TOKENS), len(CONFIGS))
+    scores = rank([gemma(tokens) for tokens in LADDER], known, CONFIGS)
+    assert scores.shape == (len(LADDER), len(CONFIGS))
     assert np.isfinite(scores).all()
     legal = fits(grid_tiles(), known.compute_capability, 2, known.shared_bytes_per_block)
     first = np.argsort(scores, axis=1)[:, :100]
@@ -45,7 +46,7 @@ def test_few_tokens_want_small_blocks_and_many_want_large_ones():
 
 
 def test_blocks_never_shrink_much_as_tokens_grow():
-    blocks = [best("h200", tokens)["BLOCK_SIZE_M"] for tokens in TOKENS]
+    blocks = [best("h200", tokens)["BLOCK_SIZE_M"] for tokens in LADDER]
     assert all(later >= earlier / 2 for earlier, later in pairwise(blocks))
 
 
@@ -89,7 +90,7 @@ def test_a_whole_grid_over_a_whole_ladder_takes_well_under_a_second():
     device, table, workloads = (
         find_device("b200"),
         ConfigTable.of(PARAMETERS, CONFIGS),
-        list(map(gemma, TOKENS)),
+        list(map(gemma, LADDER)),
     )
     rank(workloads, device, table)
     started = time.thread_time()

@@ -4,7 +4,7 @@ import pytest
 
 from workbench.report import progress as progressing
 from workbench.report.progress import SweepProgress
-from workbench.sweep.evaluators.modelled import Workload
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.run import run_sweep
 from workbench.trials.trial import Stage
 
@@ -61,7 +61,7 @@ def test_each_problem_ends_with_its_winner_or_without(bench, lines):
 def watched(plan, done, planned):
     progress = SweepProgress()
     progress.started(plan, 0, planned)
-    workload = Workload(progress.work)
+    workload = WorkCount(progress.work)
     workload.planned, workload.done = planned, done
     return workload
 

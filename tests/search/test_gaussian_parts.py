@@ -5,12 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.search.gaussian.acquisition import expected_improvement
+from workbench.search.gaussian.candidates import Neighbours
 from workbench.search.gaussian.coordinates import Coordinates
-from workbench.search.gaussian.fit import Inputs, Observed, Prior, _loss
-from workbench.search.gaussian.neighbours import Neighbours
-from workbench.search.gaussian.posterior import Posterior
-from workbench.search.gaussian.target import compress
+from workbench.search.gaussian.process import Inputs, Observed, Posterior, Prior, _loss, compress
+from workbench.search.gaussian.surrogate import expected_improvement
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import time
 
+from tests.support.patience import PATIENCE_S
+
 BINARY = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-TIMEOUT_S = 60
 
 
 class Chromium:
@@ -58,7 +59,7 @@ class Chromium:
             self.events.append(answer)
 
     def _read(self):
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while b"\0" not in self.unread:
             assert time.monotonic() < deadline, "Chromium does not answer"
             part = os.read(self.read_end, 1 << 16)
@@ -77,7 +78,7 @@ class Chromium:
         return done["result"].get("value")
 
     def until(self, expression):
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self.evaluate(expression):
             assert time.monotonic() < deadline, f"never: {expression}"
             time.sleep(0.05)

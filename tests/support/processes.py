@@ -1,9 +1,30 @@
-"""Looks at processes from outside."""
+"""Starts processes as a terminal does, and looks at them from outside."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from pathlib import Path
+
+from tests.support.patience import PATIENCE_S
+
+
+def start_in_terminal(command, *, first=None, **more):
+    """A process in a session of its own that Ctrl-C ends, also where a shell started the tests in the background.
+
+    Args:
+        command: what to start.
+        first: called in the process before the command is.
+        more: for `subprocess.Popen`.
+    """
+
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if first is not None:
+            first()
+
+    return subprocess.Popen(command, start_new_session=True, text=True, preexec_fn=prepare, **more)
 
 
 def is_alive(pid: int) -> bool:
@@ -14,7 +35,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids, seconds: float = 10.0) -> set[int]:
+def wait_until_gone(pids, seconds: float = PATIENCE_S) -> set[int]:
     """The processes that are still alive after so long."""
     deadline = time.monotonic() + seconds
     left = {pid for pid in pids if is_alive(pid)}

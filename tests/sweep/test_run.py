@@ -8,7 +8,7 @@ import pytest
 from moe_kernels.tuned import parse
 from tests.sweep.in_process import Killed
 from workbench.base.errors import InputError
-from workbench.sweep.run import CHUNK
+from workbench.sweep.problem_sweep import CHUNK
 from workbench.trials.lock import Holder
 
 

@@ -116,3 +116,15 @@ def test_a_resumed_run_starts_from_what_it_started_from(bench, groups):
     file_winners(bench, WINNERS).unlink()
     bench.run()
     assert "NVIDIA_H200" in (first.plan.folder / "seeds.json").read_text()
+
+
+def test_a_run_looks_once_for_what_it_starts_from(bench, monkeypatch):
+    looked = []
+
+    def count(plan):
+        looked.append(plan)
+        return seed_groups(plan)
+
+    monkeypatch.setattr("workbench.sweep.run.seed_groups", count)
+    bench.run()
+    assert len(looked) == 1

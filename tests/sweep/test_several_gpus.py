@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.sweep.evaluators.test_gpu import SimulatedGpu, by_block
 from tests.sweep.in_process import Killed
 from workbench.executors.site import LocalSite
@@ -44,7 +45,7 @@ def where_measured(bench):
 
 
 def test_all_gpus_are_timed_at_once_and_each_problem_on_one(bench, gpu, measure):
-    together, first = threading.Barrier(3, timeout=20), threading.local()
+    together, first = threading.Barrier(3, timeout=PATIENCE_S), threading.local()
 
     def meet(*arguments):
         if not getattr(first, "met", False):

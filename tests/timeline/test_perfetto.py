@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from workbench.base.errors import InputError
 from workbench.timeline.perfetto import ORIGIN, serve_once
 
@@ -30,7 +31,7 @@ def served():
     options = {"open_page": open_page, "port": 0, "wait_s": 20}
     server = threading.Thread(target=serve_once, args=(TRACE, said.append), kwargs=options)
     server.start()
-    assert opened.wait(10)
+    assert opened.wait(PATIENCE_S)
     address = unquote(re.search(r"url=(.*)", said[-1])[1])
     yield address
     # A server that has handed the trace out may be about to close, and then hangs up.
@@ -41,7 +42,9 @@ def served():
 
 
 def fetch(address, **headers):
-    with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(address, headers=headers), timeout=PATIENCE_S
+    ) as answer:
         return answer.headers, answer.read()
 
 

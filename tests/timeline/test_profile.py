@@ -10,11 +10,11 @@ from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
 from workbench.models.gemma4.arms import ARMS, running
 from workbench.models.gemma4.router import Gemma4Router
 from workbench.report.profile import profile_record, profile_tables, write_profile
+from workbench.timeline.analysis import analyse_file
 from workbench.timeline.arms import select_arms
 from workbench.timeline.profile import ROUNDS, ProfileRequest, run_profile
-from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
-from workbench.timeline.summary import analyse, summarise
+from workbench.timeline.summary import summarise
 
 TINY = Gemma4Config.preset("tiny").with_layers(2)
 
@@ -110,8 +110,8 @@ def test_right_experts_with_wrong_weights_fail_too(route):
 
 def test_a_red_arm_shows_no_comparison_anywhere(wrong_results, tmp_path):
     record = profile_record(wrong_results)
-    assert (record["passed"], record["speedups"], record["diffs"]) == (False, None, [])
-    assert all(arm["step_us"] is None for arm in record["arms"].values())
+    assert (record.passed, record.speedups, record.diffs) == (False, None, ())
+    assert all(arm.step_us is None for arm in record.arms.values())
     write_profile(wrong_results, tmp_path)
     for name in ("summary.md", "timeline.html"):
         shown = (tmp_path / name).read_text()
@@ -122,14 +122,14 @@ def test_a_red_arm_shows_no_comparison_anywhere(wrong_results, tmp_path):
 def test_table_record_and_page_say_that_the_times_are_of_a_cpu(honest, tmp_path):
     write_profile(honest, tmp_path)
     assert any("not GPU times" in note for note in profile_tables(honest)[0].notes)
-    assert any("not GPU times" in note for note in profile_record(honest)["notes"])
+    assert any("not GPU times" in note for note in profile_record(honest).notes)
     assert "not GPU times" in (tmp_path / "timeline.html").read_text()
 
 
 def test_the_written_trace_of_an_arm_reads_back_with_its_steps(honest, tmp_path):
     files = write_profile(honest, tmp_path)
     for arm in honest.arms:
-        again = summarise(analyse(read_trace(files[arm.arm.name], cpu=True), load_rules(None)))
+        again = summarise(analyse_file(files[arm.arm.name], load_rules(), cpu=True))
         assert again.per_step.count == arm.summary.per_step.count
         assert again.per_step.busy_us.median == pytest.approx(arm.summary.per_step.busy_us.median, abs=0.01)
 

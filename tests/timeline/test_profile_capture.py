@@ -5,7 +5,7 @@ import pytest
 
 from tests.timeline.traces import FUSED, analysed, decode_events, summary_of, write
 from workbench.timeline.arms import ARMS, liveness_of, not_tuned
-from workbench.timeline.capture import Block, interleaved, part_of
+from workbench.timeline.capture import StepBlock, interleaved, part_of
 from workbench.timeline.liveness import check_liveness
 from workbench.timeline.summary import summarise
 
@@ -16,7 +16,12 @@ def analysis(tmp_path):
 
 
 def test_arms_take_turns():
-    assert interleaved(["a", "b"], 2, 3) == (Block("a", 3), Block("b", 3), Block("a", 3), Block("b", 3))
+    assert interleaved(["a", "b"], 2, 3) == (
+        StepBlock("a", 3),
+        StepBlock("b", 3),
+        StepBlock("a", 3),
+        StepBlock("b", 3),
+    )
 
 
 def test_a_part_keeps_the_figures_of_its_steps_and_loses_the_time_between(analysis):

@@ -6,9 +6,9 @@ import gzip
 import json
 from functools import cache
 
-from workbench.timeline.read import read_trace
+from workbench.timeline.analysis import analyse_file
 from workbench.timeline.rules import load_rules
-from workbench.timeline.summary import analyse, summarise
+from workbench.timeline.summary import summarise
 
 GEMM = "nvjet_tst_64x64_64x16_2x1_2cta_v_bz_bias_TNT"
 NORM = (
@@ -101,4 +101,4 @@ def summarised(path, *, cpu=False, rules=None):
 
 
 def analysed(path, *, cpu=False, rules=None):
-    return analyse(read_trace(path, cpu=cpu), rules_of(rules))
+    return analyse_file(path, rules_of(rules), cpu=cpu)

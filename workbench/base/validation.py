@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import types
-from typing import Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -68,7 +70,7 @@ _EXPECTED = {
 def _message(model: type[BaseModel], path: KeyPath, errors: list[ErrorDetails]) -> str:
     error = errors[0]
     got = error["input"]
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         names = _field_names(model, path[:-1])
         return f"unknown key{suggestion(str(path[-1]), names)}; allowed: {', '.join(names)}"
     if error["type"] == "missing":
@@ -89,22 +91,26 @@ def _field_names(model: type[BaseModel], path: KeyPath) -> list[str]:
     annotations: list[Any] = [model]
     for part in path:
         annotations = [inner for each in annotations for inner in _inside(each, part)]
-    models = [each for annotation in annotations for each in _models(annotation)]
-    return [info.alias or name for each in models for name, info in each.model_fields.items()]
+    return [name for each in annotations for fields in _fields(each) for name in fields]
 
 
 def _inside(annotation: Any, part: str | int) -> list[Any]:
-    fields = [each.model_fields for each in _models(annotation)]
-    if fields:
-        return [each[part].annotation for each in fields if isinstance(part, str) and part in each]
+    if fields := _fields(annotation):
+        return [each[part] for each in fields if isinstance(part, str) and part in each]
     return [inner for each in _branches(annotation) for inner in get_args(each)]
+
+
+def _fields(annotation: Any) -> list[Mapping[str, Any]]:
+    """For each model and dataclass that an annotation allows, what its keys hold."""
+    found: list[Mapping[str, Any]] = []
+    for each in _branches(annotation):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            found.append({info.alias or name: info.annotation for name, info in each.model_fields.items()})
+        elif is_dataclass(each):
+            found.append(get_type_hints(each))
+    return found
 
 
 def _branches(annotation: Any) -> list[Any]:
     is_union = get_origin(annotation) in (Union, types.UnionType)
     return list(get_args(annotation)) if is_union else [annotation]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    branches = _branches(annotation)
-    return [each for each in branches if isinstance(each, type) and issubclass(each, BaseModel)]

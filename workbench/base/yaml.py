@@ -36,6 +36,8 @@ MAX_NODES = 20_000
 MAX_DEPTH = 32
 MAX_INTEGER = (1 << 63) - 1
 _TAG = "tag:yaml.org,2002:"
+# They end a line in YAML 1.1 and for PyYAML, but not in YAML 1.2.
+_BREAKS_OF_1_1 = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,13 @@ class _Loader(yaml.SafeLoader):
             self.anchors.pop(event.anchor, None)
         return super().compose_node(parent, index)
 
+    def scan_to_next_token(self) -> None:
+        # JSON is YAML, and is often indented with tabs.
+        super().scan_to_next_token()
+        while self.flow_level and self.peek() == "\t":
+            self.forward()
+            super().scan_to_next_token()
+
 
 # The core schema of YAML 1.2 (section 10.3), with binary integers and underscores between digits besides.
 for _name, _pattern, _first in (
@@ -140,6 +149,9 @@ def _one_error(path: Path, text: str) -> Iterator[None]:
 
 def _check_events(path: Path, text: str) -> None:
     """Bounds nodes and nesting before the composer, which recurses, sees the file."""
+    if found := _BREAKS_OF_1_1.search(text):
+        what = f"the character U+{ord(found[0]):04X} must be written as an escape in double quotes"
+        raise InputError(what, file=path, line=text.count("\n", 0, found.start()) + 1)
     nodes = depth = 0
     for event in yaml.parse(text, _Loader):
         nodes += isinstance(event, NodeEvent)
@@ -246,9 +258,9 @@ def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-# `<<` has a tag of its own, so that it is refused as a key; YAML 1.2 knows it as a string.
+# `<<` has a tag of its own, so that it is refused as a key; YAML 1.2 knows it as a string, and no dates.
 _SCALARS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("str", "merge"), _text),
+    **dict.fromkeys(("str", "merge", "timestamp"), _text),
     "int": _integer,
     "float": _float,
     "bool": _boolean,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from workbench.base.errors import InputError
 from workbench.base.files import read_bytes, write_whole
+from workbench.base.json import decode
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 
@@ -113,13 +114,12 @@ def read_bench(path: Path) -> BenchFile:
     Raises:
         InputError: it cannot be read, or is no such file; names the key.
     """
-    import msgspec
-
     content = read_bytes(path, MAX_BYTES)
     try:
-        file = msgspec.json.decode(content, type=BenchFile, strict=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _no_bench(path, str(error)) from error
+        file = decode(content, BenchFile, path, otherwise=f"is no file of bench rows ({SCHEMA})")
+    except InputError as error:
+        hint = "; an engine's own result is read by `bench import`" if error.key in (None, "schema") else ""
+        raise InputError(f"{error.message}{hint}", file=path, key=error.key) from error
     for index, row in enumerate(file.rows):
         _check(path, index, row)
     return file
@@ -130,13 +130,6 @@ def bench_files(folder: Path, device: str | None = None) -> Iterator[Path]:
     for path in sorted(folder.glob(f"*/{FOLDER}/*.json")):
         if device in (None, path.parts[-3]):
             yield path
-
-
-def _no_bench(path: Path, said: str) -> InputError:
-    what, _, where = said.partition(" - at `")
-    key = where.rstrip("`").removeprefix("$").lstrip(".") or None
-    hint = "; an engine's own result is read by `bench import`" if key in (None, "schema") else ""
-    return InputError(f"is no file of bench rows ({SCHEMA}): {what}{hint}", file=path, key=key)
 
 
 def _check_figures(path: Path, index: int, row: BenchRow) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from moe_kernels.tunable import Axis
 
 Nvtx = Annotated[
     bool, typer.Option("--nvtx", help="Name ranges for Nsight Systems (nsys); they cost a little time.")
@@ -50,30 +53,53 @@ def filed_slug(device: str, folders: Sequence[Path]) -> str:
     from workbench.devices import find_device
 
     # A device of the user's own is in no catalogue, but its results are filed.
-    filed = {path.name for folder in folders for path in folder.glob("*/") if path.is_dir()}
+    filed = {path.name for folder in folders for path in folder.glob("*/") if path.is_dir()} - {"runs"}
     return device if device in filed else find_device(device).slug
 
 
-def parse_axes(text: str) -> dict[str, int | str]:
-    """Reads `E=128,H=2816`: axes of the experts by their names or short names, all or some of them.
+def parse_axes(text: str, axes: Sequence[Axis], whose: str = "the axes are") -> dict[str, int | str]:
+    """Reads `E=128,H=2816`: axes by their names or short names, all or some of them.
+
+    Args:
+        text: as given.
+        axes: those that there are.
+        whose: what stands before their names in an error.
 
     Raises:
         InputError: one is no axis, is given twice or has a value of the wrong type.
     """
     from workbench.base.errors import InputError
-    from workbench.integrations.problem import SHORT_NAMES, parse_value
 
-    axes = {**{short: name for name, short in SHORT_NAMES.items()}, **{name: name for name in SHORT_NAMES}}
-    spelled = ", ".join(f"{name} ({short})" for name, short in SHORT_NAMES.items())
+    by_name = {name: axis for axis in axes for name in (axis.name, axis.short)}
     problem: dict[str, int | str] = {}
     for item in filter(None, map(str.strip, text.split(","))):
         name, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or name not in axes:
-            raise InputError(f"{item!r} is no axis=value; the axes are {spelled}", key="--problem")
-        if axes[name] in problem:
-            raise InputError(f"{axes[name]} is given twice", key="--problem")
-        problem[axes[name]] = parse_value(axes[name], value)
+        if not equals or name not in by_name:
+            what = f"{item!r} is no axis=value; {whose} {spelled_axes(axes)}"
+            raise InputError(what, key="--problem")
+        axis = by_name[name]
+        if axis.name in problem:
+            raise InputError(f"{axis.name} is given twice", key="--problem")
+        problem[axis.name] = _axis_value(axis, value)
     return problem
+
+
+def spelled_axes(axes: Sequence[Axis]) -> str:
+    """`num_experts (E), top_k (K)`."""
+    return ", ".join(f"{axis.name} ({axis.short})" for axis in axes)
+
+
+def _axis_value(axis: Axis, text: str) -> int | str:
+    from workbench.base.errors import InputError
+
+    if axis.kind == "dtype":
+        if text not in axis.words:
+            allowed = ", ".join(axis.words)
+            raise InputError(f"{axis.name} must be one of {allowed}, got {text!r}", key="--problem")
+        return text
+    if not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text) > 0):
+        raise InputError(f"{axis.name} must be a positive integer, got {text!r}", key="--problem")
+    return int(text)
 
 
 def named_file(name: str, shipped: Mapping[str, Path], kind: str) -> Path:

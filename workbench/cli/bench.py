@@ -9,6 +9,7 @@ import typer
 
 from workbench.cli.bench_quality import quality
 from workbench.cli.bench_run import run
+from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 if TYPE_CHECKING:
     from workbench.bench.rows import BenchFile
@@ -55,6 +56,8 @@ def import_(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The results folder.")] = Path("results"),
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Read the results of serving engines, every run in them, into rows under `results/<DEVICE>/bench/`.
@@ -65,7 +68,9 @@ def import_(
     Examples:
         workbench bench import fused.json --device b200 --arm fused --workload chat
         workbench bench import sglang.jsonl --device b200 --model google/gemma-4-26B-A4B-it
+        workbench bench import fused.json --device b200 --csv rows.csv
     """
+    from workbench.bench.frames import bench_frame
     from workbench.bench.importers import About, import_results
     from workbench.bench.rows import write_bench
     from workbench.report.bench import bench_records, bench_table
@@ -76,7 +81,9 @@ def import_(
     written = {_target(out, about.device, path, file): file for path, file in read.items()}
     for target, file in written.items():
         write_bench(target, file)
-    rows = [row for file in written.values() for row in file.rows]
+    filed = [(target, row) for target, file in written.items() for row in file.rows]
+    write_frame(csv, parquet, lambda: bench_frame(filed))
+    rows = [row for _, row in filed]
     if as_json:
         print_json(bench_records(rows, list(written)))
     else:

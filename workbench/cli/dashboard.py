@@ -10,7 +10,6 @@ import typer
 from workbench.cli.arguments import named_file
 
 if TYPE_CHECKING:
-    from moe_kernels.tunable import Problem
     from workbench.dashboard.definition import Definition
     from workbench.dashboard.sources.results import FindKernel
 
@@ -61,11 +60,12 @@ def dashboard(
     """
     from workbench.base.shipped import shipped_dashboards
     from workbench.dashboard.definition import load_definition
+    from workbench.trials.winners import kernel_at_hand
 
     loaded = load_definition(named_file(definition, shipped_dashboards(), "dashboard"))
     folders = tuple(profile) if profile is not None else (PROFILE,) if PROFILE.is_dir() else ()
     _check_folders(profile or [])
-    find_kernel = _find_kernel() if check_source else None
+    find_kernel = kernel_at_hand if check_source else None
     if serve:
         from workbench.dashboard.serve import serve_dashboard
 
@@ -109,18 +109,3 @@ def _check_folders(folders: list[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise InputError("is no folder", file=folder, key="--profile")
-
-
-def _find_kernel() -> FindKernel:
-    """The kernels as they are now; importing them imports torch."""
-    from moe_kernels.registry import TUNABLES
-    from moe_kernels.tuned import source_hash
-    from workbench.trials.winners import KernelAtHand
-
-    def find(name: str, problem: Problem) -> KernelAtHand | None:
-        if name not in TUNABLES:
-            return None
-        kernel = TUNABLES[name].of(problem)
-        return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))
-
-    return find

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli.completion import device_names
+from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 
 def devices(
@@ -19,6 +20,8 @@ def devices(
             autocompletion=device_names,
         ),
     ] = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """The GPUs that a sweep can name, and the one at hand.
@@ -37,33 +40,25 @@ def devices(
         workbench devices
         workbench devices rtx5090
         workbench devices ./my-gpu.yaml --json
+        workbench devices --csv devices.csv
     """
-    if name is None:
-        _list(as_json)
-    else:
-        _show(name, as_json)
-
-
-def _list(as_json: bool) -> None:
-    from workbench.devices import catalogue, detect_device
-    from workbench.report.devices import catalogue_table, device_record
+    from workbench.devices import catalogue, detect_device, find_device
+    from workbench.report.devices import catalogue_table, device_record, device_table, devices_frame
     from workbench.report.table import print_json, print_table
 
-    at_hand = detect_device()
-    if not as_json:
-        print_table(catalogue_table(catalogue(), at_hand))
+    if name is not None:
+        device = find_device(name)
+        write_frame(csv, parquet, lambda: devices_frame([device_record(device)]))
+        if as_json:
+            print_json(device_record(device))
+        else:
+            print_table(device_table(device))
         return
+    at_hand = detect_device()
     others = [device_record(device) for device in catalogue() if not at_hand or device.slug != at_hand.slug]
-    print_json([*([device_record(at_hand, at_hand=True)] if at_hand else []), *others])
-
-
-def _show(name: str, as_json: bool) -> None:
-    from workbench.devices import find_device
-    from workbench.report.devices import device_record, device_table
-    from workbench.report.table import print_json, print_table
-
-    device = find_device(name)
+    records = [*([device_record(at_hand, at_hand=True)] if at_hand else []), *others]
+    write_frame(csv, parquet, lambda: devices_frame(records))
     if as_json:
-        print_json(device_record(device))
+        print_json(records)
     else:
-        print_table(device_table(device))
+        print_table(catalogue_table(catalogue(), at_hand))

@@ -10,7 +10,7 @@ import typer
 from workbench.cli.completion import device_names, kernel_names
 
 if TYPE_CHECKING:
-    from moe_kernels.tunable import Axis, Problem, TunableKernel
+    from moe_kernels.tunable import Problem, TunableKernel
     from workbench.devices.device import Device
 
 _NAME_ONE = "there is no CUDA GPU at hand; name one (see `workbench devices`)"
@@ -114,9 +114,9 @@ def _explain_engine(
 ) -> None:
     from workbench.base.errors import InputError
     from workbench.cli.arguments import parse_axes
-    from workbench.integrations.engines import find_engine
-    from workbench.integrations.locate import Surroundings, locate
-    from workbench.integrations.results import KERNEL
+    from workbench.integrations.engine_lookup import Surroundings, look_up
+    from workbench.integrations.engine_winners import KERNEL
+    from workbench.integrations.engines import PROBLEM_AXES, find_engine
     from workbench.report.engine_lookup import engine_record, engine_tables
     from workbench.report.table import print_json, print_table
 
@@ -124,10 +124,10 @@ def _explain_engine(
     if kernel != KERNEL:
         raise InputError(f"{target.title} reads tables for {KERNEL} alone, got {kernel!r}", key="KERNEL")
     gpu, name = _gpu(device)
-    axes = parse_axes(problem)
+    axes = parse_axes(problem, PROBLEM_AXES)
     surroundings = Surroundings.at_hand(target, folder, triton)
     try:
-        answer = locate(target, axes, tokens, name, gpu, surroundings)
+        answer = look_up(target, axes, tokens, name, gpu, surroundings)
     except InputError as error:
         raise InputError(error.message, key="--problem") from None
     if as_json:
@@ -170,32 +170,10 @@ def _slug(device: str | None) -> str:
 
 def _parse_problem(text: str, kernel: TunableKernel) -> Problem:
     from workbench.base.errors import InputError
+    from workbench.cli.arguments import parse_axes, spelled_axes
 
-    axes = {name: axis for axis in kernel.axes if not axis.ladder for name in (axis.name, axis.short)}
-    spelled = ", ".join(f"{axis.name} ({axis.short})" for axis in kernel.axes if not axis.ladder)
-    problem: dict[str, int | str] = {}
-    for item in filter(None, map(str.strip, text.split(","))):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or name not in axes:
-            raise InputError(f"{item!r} is no axis=value; {kernel.name} has {spelled}", key="--problem")
-        axis = axes[name]
-        if axis.name in problem:
-            raise InputError(f"{axis.name} is given twice", key="--problem")
-        problem[axis.name] = _parse_value(axis, value)
-    if missing := [each.name for each in axes.values() if not each.of_dtypes and each.name not in problem]:
-        raise InputError(f"lacks {missing[0]}; {kernel.name} has {spelled}", key="--problem")
+    axes = [axis for axis in kernel.axes if not axis.ladder]
+    problem = parse_axes(text, axes, f"{kernel.name} has")
+    if missing := [axis.name for axis in axes if not axis.of_dtypes and axis.name not in problem]:
+        raise InputError(f"lacks {missing[0]}; {kernel.name} has {spelled_axes(axes)}", key="--problem")
     return problem
-
-
-def _parse_value(axis: Axis, value: str) -> int | str:
-    from workbench.base.errors import InputError
-
-    if axis.kind == "dtype":
-        if value not in axis.words:
-            raise InputError(
-                f"{axis.name} must be one of {', '.join(axis.words)}, got {value!r}", key="--problem"
-            )
-        return value
-    if not (value.isascii() and value.isdecimal() and len(value) < 19 and int(value) > 0):
-        raise InputError(f"{axis.name} must be a positive integer, got {value!r}", key="--problem")
-    return int(value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from moe_kernels.tunable import Problem
     from workbench.devices.device import Device
-    from workbench.integrations.results import ProblemWinners
+    from workbench.integrations.engine_winners import ProblemWinners
 
 
 def export(
@@ -60,7 +60,7 @@ def export(
     """
     from workbench.integrations.engines import find_engine
     from workbench.integrations.export import make_tables, write_tables
-    from workbench.integrations.sources import find_package
+    from workbench.integrations.raw_tables import find_package
     from workbench.report.engine_export import Export, export_record, export_tables
     from workbench.report.table import print_json, print_table
 
@@ -96,13 +96,14 @@ def _winners(
 ) -> Sequence[ProblemWinners]:
     from workbench.base.errors import InputError
     from workbench.cli.arguments import check_evidence, filed_slug, parse_axes, results_paths
-    from workbench.integrations.results import collect, on_disk
+    from workbench.integrations.engine_winners import collect_winners, results_on_disk
+    from workbench.integrations.engines import PROBLEM_AXES
 
     check_evidence(evidence)
     folders = results_paths(results)
     slug = filed_slug(device, folders)
-    wanted = parse_axes(problem) if problem else {}
-    found = collect(folders, slug, kernel, evidence)
+    wanted = parse_axes(problem, PROBLEM_AXES) if problem else {}
+    found = collect_winners(folders, slug, kernel, evidence)
     chosen = [each for each in found if wanted.items() <= each.file.problem.items()]
     if chosen:
         return chosen
@@ -111,7 +112,7 @@ def _winners(
             f"no winners match; there are those of {'; '.join(each.path.stem for each in found)}",
             key="--problem",
         )
-    there = ", ".join(f"{kernel} on {device}" for device, kernel in on_disk(folders)) or "none at all"
+    there = ", ".join(f"{kernel} on {device}" for device, kernel in results_on_disk(folders)) or "none at all"
     hint = "; --evidence modelled admits modelled ones" if evidence == "measured" else ""
     what = f"there are no {evidence} winners of {kernel} that an engine can run for {slug}{hint}; results: {there}"
     raise InputError(what, key="--device")

@@ -47,16 +47,16 @@ def import_tables(
     """
     from workbench.base.files import write_whole
     from workbench.cli.arguments import filed_slug, parse_axes, results_paths
-    from workbench.integrations.engines import find_engine
+    from workbench.integrations.engines import PROBLEM_AXES, find_engine
     from workbench.integrations.import_tables import import_seeds
+    from workbench.integrations.raw_tables import read_tables
     from workbench.integrations.seeds_file import seeds_text
-    from workbench.integrations.sources import read_tables
     from workbench.report.engine_import import import_record, import_report
     from workbench.report.table import print_json, print_table
 
     source = find_engine(engine)
     slug = filed_slug(device, results_paths(None)) if device else None
-    axes = parse_axes(problem) if problem else {}
+    axes = parse_axes(problem, PROBLEM_AXES) if problem else {}
     imported = import_seeds(source, read_tables(path, source.name), device=slug, axes=axes)
     if out is not None:
         write_whole(out, seeds_text(imported.seeds))

@@ -33,7 +33,7 @@ def lint(
     """
     from workbench.integrations.engines import find_engine
     from workbench.integrations.lint import lint_tables
-    from workbench.integrations.sources import read_tables
+    from workbench.integrations.raw_tables import read_tables
     from workbench.report.engine_lint import lint_record, lint_report, lint_summary
     from workbench.report.table import print_json, print_table
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.arguments import filed_slug
+
 if TYPE_CHECKING:
     from workbench.bench.rows import BenchRow
     from workbench.plots.save import Plot
@@ -47,7 +49,8 @@ def sweep(
         workbench plot sweep routing-b200
         workbench plot sweep results/runs/routing-b200-65638b629c35fca8 --problem tokens=8 --x num_warps
     """
-    from workbench.plots.sweep import find_run, read_run, select_problems, sweep_plots
+    from workbench.plots.sweep import sweep_plots
+    from workbench.trials.recorded_run import find_run, read_run, select_problems
 
     recorded = read_run(find_run(run, results))
     problems = select_problems(recorded, problem)
@@ -94,7 +97,7 @@ def _rows(files: Sequence[Path], device: str | None, workload: str | None, resul
     from workbench.base.errors import InputError
     from workbench.bench.rows import bench_files, read_bench
 
-    paths = list(files) or list(bench_files(results, _slug(device, results)))
+    paths = list(files) or list(bench_files(results, device and filed_slug(device, (results,))))
     rows = [row for path in paths for row in read_bench(path).rows]
     chosen = [row for row in rows if workload in (None, row.workload)]
     if not rows:
@@ -103,15 +106,6 @@ def _rows(files: Sequence[Path], device: str | None, workload: str | None, resul
         names = ", ".join(sorted({row.workload or "(none)" for row in rows}))
         raise InputError(f"no row of the load {workload!r}; there are: {names}", key="--workload")
     return chosen
-
-
-def _slug(device: str | None, results: Path) -> str | None:
-    from workbench.bench.rows import bench_files
-    from workbench.devices import find_device
-
-    if device is None or device in {path.parts[-3] for path in bench_files(results)}:
-        return device
-    return find_device(device).slug
 
 
 def _save(plots: Sequence[Plot], folder: Path, as_json: bool) -> None:

@@ -76,7 +76,10 @@ def profile(
         found = run_profile(request, _tell)
     files = write_profile(found, out)
     if as_json:
-        print_json({**profile_record(found), "files": {name: str(file) for name, file in files.items()}})
+        import msgspec
+
+        record = msgspec.to_builtins(profile_record(found))
+        print_json({**record, "files": {name: str(file) for name, file in files.items()}})
     else:
         _print_tables(found, files["page"])
     if found.failures:

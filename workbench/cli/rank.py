@@ -47,17 +47,17 @@ def fit(
     from workbench.base.files import write_whole
     from workbench.ranking.choices import choices_of
     from workbench.ranking.fit import fit as fit_ranker
+    from workbench.ranking.fit import provenance
     from workbench.ranking.journals import read_journals
-    from workbench.ranking.provenance import provenance
     from workbench.ranking.ranker import serialise, shipped_ranker
-    from workbench.ranking.tables import read_tables
+    from workbench.ranking.tables import collect_tables
 
     if not tables and not journals:
         raise InputError("name tables or journals, or both", key="--tables")
-    reading = read_tables(tables) if tables else None
-    choices = (*choices_of(reading.tables if reading else ()), *read_journals(journals))
+    collected = collect_tables(tables) if tables else None
+    choices = (*choices_of(collected.tables if collected else ()), *read_journals(journals))
     constants = shipped_ranker().constants if keep_constants else None
-    ranker = fit_ranker(choices, provenance(choices, reading, journals), constants)
+    ranker = fit_ranker(choices, provenance(choices, collected, journals), constants)
     write_whole(out, serialise(ranker))
     print(f"{out}: fitted to {sum(choice.weight > 0 for choice in choices)} rows")
 
@@ -78,16 +78,16 @@ def show(
     """
     from workbench.ranking.choices import choices_of
     from workbench.ranking.judge import place
-    from workbench.ranking.tables import read_tables
+    from workbench.ranking.tables import collect_tables
     from workbench.report.ranking import worth_records, worth_table
     from workbench.report.table import print_json, print_table
 
-    reading = read_tables(tables)
-    placings = place(_ranker(ranking), choices_of(reading.tables))
+    collected = collect_tables(tables)
+    placings = place(_ranker(ranking), choices_of(collected.tables))
     if as_json:
-        print_json({"worth": worth_records(placings), "left_out": dict(reading.left_out)})
+        print_json({"worth": worth_records(placings), "left_out": dict(collected.left_out)})
     else:
-        print_table(worth_table(placings, reading.left_out))
+        print_table(worth_table(placings, collected.left_out))
 
 
 def _ranker(path: Path | None) -> Ranker:

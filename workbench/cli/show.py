@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from moe_kernels.tunable import Problem
-    from workbench.trials.winners import KernelAtHand
+from workbench.cli.arguments import filed_slug, results_paths
+from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
 
 
 def show(
@@ -35,6 +34,8 @@ def show(
     full: Annotated[
         bool, typer.Option("--full", help="Print whole configs, not only what differs from the default.")
     ] = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """The winners: config, evidence, time, speed-up, age, and whether they are still current.
@@ -43,15 +44,18 @@ def show(
         workbench show
         workbench show b200 --kernel routing
         workbench show --results ./results --full
+        workbench show b200 --csv winners.csv --parquet winners.parquet
     """
     from workbench.report.table import print_json, print_table
     from workbench.report.winners import winners_tables
-    from workbench.trials.winners import read_winners, winner_record
+    from workbench.trials.frames import winners_frame
+    from workbench.trials.winners import kernel_at_hand, read_winners, winner_record
 
-    folders = _folders(results)
-    slug = _slug(device, folders)
+    folders = results_paths(results)
+    slug = device and filed_slug(device, folders)
     _check_kernel(kernel, folders)
-    winners = read_winners(folders, _find_kernel, device=slug, kernel=kernel)
+    winners = read_winners(folders, kernel_at_hand, device=slug, kernel=kernel)
+    write_frame(csv, parquet, lambda: winners_frame(winners))
     if as_json:
         print_json([winner_record(winner) for winner in winners])
         return
@@ -59,26 +63,6 @@ def show(
         print_table(table)
     if not winners:
         print(f"There are no winners{f' for {slug}' if slug else ''} in {', '.join(map(str, folders))}.")
-
-
-def _folders(results: Path | None) -> tuple[Path, ...]:
-    from moe_kernels.tuned import results_folders
-    from workbench.base.errors import InputError
-
-    if results is None:
-        return tuple(folder.path for folder in results_folders())
-    if not results.is_dir():
-        raise InputError("is no folder", file=results)
-    return (results,)
-
-
-def _slug(device: str | None, folders: tuple[Path, ...]) -> str | None:
-    from workbench.devices import find_device
-    from workbench.trials.winners import results_files
-
-    if device is None or device in {path.parts[-3] for path in results_files(folders)}:
-        return device
-    return find_device(device).slug
 
 
 def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:
@@ -91,14 +75,3 @@ def _check_kernel(kernel: str | None, folders: tuple[Path, ...]) -> None:
     if kernel not in TUNABLES:
         known = ", ".join(sorted(found)) or "none"
         raise InputError(f"unknown kernel {kernel!r}; there are winners of: {known}", key="--kernel")
-
-
-def _find_kernel(name: str, problem: Problem) -> KernelAtHand | None:
-    from moe_kernels.registry import TUNABLES
-    from moe_kernels.tuned import source_hash
-    from workbench.trials.winners import KernelAtHand
-
-    if name not in TUNABLES:
-        return None
-    kernel = TUNABLES[name].of(problem)
-    return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))

@@ -165,8 +165,9 @@ def _run(plans: Sequence[SweepPlan], site: Site, fresh: bool, timeout: float | N
     from workbench.sweep.run import check_results, run_sweep
 
     timeouts = Timeouts(timeout, timeout, timeout) if timeout else TIMEOUTS
-    for plan in plans:
-        check_results(plan)
+    # The first is checked as it begins; the others must not turn out to be impossible after hours of its work.
+    for later in plans[1:]:
+        check_results(later)
     records, found = [], False
     for plan in plans:
         with SweepProgress() as progress:

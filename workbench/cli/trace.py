@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.frame_files import CsvFile, ParquetFile, write_frame
+
 if TYPE_CHECKING:
     from workbench.report.table import Table
-    from workbench.timeline.summary import Analysis
+    from workbench.timeline.analysis import Analysis
 
 trace = typer.Typer(
     name="trace",
@@ -49,17 +51,25 @@ def summary(
     rules: RulesFile = None,
     top: Top = 20,
     cpu: Cpu = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Where a step's time goes, by class and kernel, and how far the figures can be trusted.
 
+    --csv and --parquet write all kernels, a row each.
+
     Examples:
         workbench trace summary decode.json.gz
         workbench trace summary decode.json.gz --what-if routing=0.25x
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
+        workbench trace summary decode.json.gz --csv kernels.csv
     """
+    import msgspec
+
     from workbench.report.trace_summary import summary_tables
+    from workbench.timeline.frames import kernels_frame
     from workbench.timeline.record import summary_record
     from workbench.timeline.summary import summarise
     from workbench.timeline.what_if import forecast, parse_factors
@@ -67,9 +77,9 @@ def summary(
     factors = parse_factors(what_if or ())
     found = summarise(_analyse([file], rules, cpu)[0])
     forecasted = forecast(found, factors) if factors else None
-    _show(
-        summary_record(found, forecasted) if as_json else summary_tables(found, forecasted, top=top), markdown
-    )
+    write_frame(csv, parquet, lambda: kernels_frame(found))
+    record = msgspec.to_builtins(summary_record(found, forecasted)) if as_json else None
+    _show(record or summary_tables(found, forecasted, top=top), markdown)
 
 
 @trace.command()
@@ -79,20 +89,27 @@ def diff(
     rules: RulesFile = None,
     top: Top = 20,
     cpu: Cpu = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
     markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """What changed from A to B, by class and then by kernel, also where several kernels became one.
 
+    --csv and --parquet write all changes by kernel, a row each.
+
     Examples:
         workbench trace diff split.json.gz fused.json.gz
         workbench trace diff split.json.gz fused.json.gz --markdown
+        workbench trace diff split.json.gz fused.json.gz --csv changes.csv
     """
     from workbench.report.trace_diff import diff_record, diff_tables
     from workbench.timeline.diff import compare
+    from workbench.timeline.frames import changes_frame
     from workbench.timeline.summary import summarise
 
     found = compare(*(summarise(analysis) for analysis in _analyse([a, b], rules, cpu)))
+    write_frame(csv, parquet, lambda: changes_frame(found))
     _show(diff_record(found) if as_json else diff_tables(found, top=top), markdown)
 
 
@@ -167,12 +184,11 @@ def view(
 
 
 def _analyse(files: Sequence[Path], rules: Path | None, cpu: bool) -> list[Analysis]:
-    from workbench.timeline.read import read_trace
+    from workbench.timeline.analysis import analyse_file
     from workbench.timeline.rules import load_rules
-    from workbench.timeline.summary import analyse
 
     loaded = load_rules(rules)
-    return [analyse(read_trace(file, cpu=cpu), loaded) for file in files]
+    return [analyse_file(file, loaded, cpu=cpu) for file in files]
 
 
 def _show(result: Mapping[str, object] | Sequence[Table], markdown: bool) -> None:

@@ -10,8 +10,8 @@ from workbench.base.errors import IncomparableError
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS as BENCH_METRICS
 from workbench.bench.rows import BenchRow, read_bench
-from workbench.compare.entry import LIMIT, Entry, Fact, Metric, differing
-from workbench.compare.reading import Reading, exact, of_interval, of_samples
+from workbench.compare.entry import LIMIT, Entry, Fact, GateMetric, differing
+from workbench.compare.log_estimates import LogEstimate, of_interval, of_samples
 
 _COUNTED = ("tpot_p50_ms", "tpot_mean_ms", "output_tokens_per_s", "acceptance_length", "ttft_p50_ms")
 _SHOWN = ("tpot_p99_ms", "peak_memory_bytes", "energy_j_per_token")
@@ -21,9 +21,9 @@ _LOOSE, _LOOSE_LIMIT = ("ttft", "p90", "p95", "p99"), 0.05
 _INSTEAD = {"tpot_mean_ms": "tpot_p50_ms"}
 
 
-def _metric(name: str) -> Metric:
+def _metric(name: str) -> GateMetric:
     is_loose = any(part in _LOOSE for part in name.split("_"))
-    return Metric(
+    return GateMetric(
         name=name,
         better=BENCH_METRICS[name].better,
         limit=_LOOSE_LIMIT if is_loose else LIMIT,
@@ -79,7 +79,7 @@ def _entry(row: BenchRow) -> Entry:
     return Entry(
         key=_key(row),
         facts=dict(_facts(row)),
-        figures={name: _reading(figure) for name, figure in row.metrics.items()},
+        figures={name: _estimate(figure) for name, figure in row.metrics.items()},
         meanings=_meanings(row),
         died=None if row.status == "ok" else f"{row.status}: {row.reason}",
         lost=(row.failed or 0) / max(1, (row.failed or 0) + (row.completed or 0)),
@@ -115,7 +115,7 @@ def _meanings(row: BenchRow) -> Mapping[str, str]:
     return {name: meaning for name, meaning in found.items() if meaning is not None}
 
 
-def _reading(figure: Figure) -> Reading:
+def _estimate(figure: Figure) -> LogEstimate:
     if len(figure.samples) > 1:
         return of_samples(figure.samples)
-    return of_interval(figure.value, *figure.interval) if figure.interval else exact(figure.value)
+    return of_interval(figure.value, *figure.interval) if figure.interval else LogEstimate(figure.value)

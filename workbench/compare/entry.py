@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from workbench.base.text import brief
 from workbench.bench.comparable import LENGTHS_AGREE
-from workbench.compare.reading import Reading
+from workbench.compare.log_estimates import LogEstimate
 
 Fact: TypeAlias = str | float | None
 # Half of the smallest regression that is to be found, 3 %: smaller ones pass, larger ones have room for noise.
@@ -17,12 +17,11 @@ Better: TypeAlias = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class GateMetric:
     """A figure that can be judged.
 
     Attributes:
         name: its key; the unit is its ending.
-        better: which way is better.
         limit: by how much B may be worse, as a fraction, before it counts.
         counts: whether it fails the gate unless told otherwise; else it is only printed.
         shown: whether a table shows it although it does not count.
@@ -51,7 +50,6 @@ class Entry:
     Attributes:
         key: what it is of, name by name: entries of both sides with one key are compared.
         facts: what must be equal on both sides, numbers to 5 %.
-        figures: by metric.
         meanings: by metric, what it means where that is not always the same.
         timed: False where times are modelled or replayed: they are shown, never judged.
         failures: checks that it failed; its speed then counts for nothing.
@@ -65,7 +63,7 @@ class Entry:
 
     key: Mapping[str, str]
     facts: Mapping[str, Fact]
-    figures: Mapping[str, Reading]
+    figures: Mapping[str, LogEstimate]
     meanings: Mapping[str, str] = field(default_factory=dict)
     timed: bool = True
     failures: tuple[str, ...] = ()
@@ -75,19 +73,6 @@ class Entry:
     config: str | None = None
     kernels: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """A or B.
-
-    Attributes:
-        name: its path as given.
-        entries: by schema.
-    """
-
-    name: str
-    entries: Mapping[str, tuple[Entry, ...]]
 
 
 def differing(one: Entry, other: Entry) -> dict[str, tuple[str, str]]:

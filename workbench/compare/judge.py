@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from workbench.compare.comparison import Judged, Verdict
-from workbench.compare.entry import Metric
-from workbench.compare.ratios import LEAST_FOR_MEAN, Family, Ratio
+from workbench.compare.entry import GateMetric
+from workbench.compare.ratios import LEAST_FOR_MEAN, LogRatio, MetricRatios
 
 CONFIDENCE = 0.95
 
 
-def judge(families: Sequence[Family]) -> tuple[Judged, ...]:
+def judge(families: Sequence[MetricRatios]) -> tuple[Judged, ...]:
     """Every figure with its verdict, and of each metric that counts the geometric mean over rows."""
     tests = max(1, sum(family.tests for family in families))
     judged = []
@@ -30,7 +30,7 @@ def judge(families: Sequence[Family]) -> tuple[Judged, ...]:
     return tuple(judged)
 
 
-def _judged(family: Family, ratio: Ratio, tests: int) -> Judged:
+def _judged(family: MetricRatios, ratio: LogRatio, tests: int) -> Judged:
     reach = None
     if ratio.variance is not None:
         reach = _quantile(ratio.freedom, tests) * family.inflation * math.sqrt(ratio.variance)
@@ -45,7 +45,7 @@ def _judged(family: Family, ratio: Ratio, tests: int) -> Judged:
     )
 
 
-def _mean(family: Family, ratios: Sequence[Ratio], tests: int) -> Judged:
+def _mean(family: MetricRatios, ratios: Sequence[LogRatio], tests: int) -> Judged:
     """The geometric mean of the ratios, with the errors of all rows."""
     variances = [ratio.variance or 0.0 for ratio in ratios]
     total = math.fsum(variances)
@@ -65,7 +65,7 @@ def _quantile(freedom: float, tests: int) -> float:
 
 
 def _verdict(
-    metric: Metric,
+    metric: GateMetric,
     label: str,
     values: tuple[float | None, float | None],
     log: float | None,
@@ -98,7 +98,7 @@ def _interval(log: float | None, reach: float | None) -> tuple[float | None, flo
 
 
 def _word(
-    metric: Metric, change: float | None, low: float | None, high: float | None, timed: bool
+    metric: GateMetric, change: float | None, low: float | None, high: float | None, timed: bool
 ) -> Verdict:
     if not timed:
         return "not timed"

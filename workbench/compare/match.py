@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from workbench.base.errors import IncomparableError, InputError
 from workbench.base.text import brief
 from workbench.compare.entry import Entry, differing
-from workbench.compare.kinds import Kind
+from workbench.compare.result_kinds import ResultKind
 
 # Times that were not measured are never compared with those that were.
 _NEVER_ALLOWED = frozenset({"evidence"})
@@ -17,13 +17,7 @@ _OF_KEY = ("device",)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An entry of A and the same one of B.
-
-    Attributes:
-        label: what they are of.
-        a: before.
-        b: after.
-    """
+    """An entry of A and the same one of B; the label says what they are of."""
 
     label: str
     a: Entry
@@ -46,6 +40,7 @@ class Match:
         notes: how entries were matched, where that is not plain, and differences that were allowed.
     """
 
+    kind: ResultKind
     pairs: tuple[Pair, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -53,7 +48,7 @@ class Match:
 
 
 def match(
-    kind: Kind,
+    kind: ResultKind,
     a: Sequence[Entry],
     b: Sequence[Entry],
     *,
@@ -83,6 +78,7 @@ def match(
         raise _nothing_common(before, after)
     notes += _check_facts(pairs, allow)
     return Match(
+        kind=kind,
         pairs=tuple(pairs),
         only_a=tuple(labels[key] for key in left if key not in right),
         only_b=tuple(labels[key] for key in right if key not in left),
@@ -90,7 +86,7 @@ def match(
     )
 
 
-def label_of(entry: Entry, names: Iterable[str]) -> str:
+def _label(entry: Entry, names: Iterable[str]) -> str:
     """An entry in words, by these parts of its key."""
     parts = (f"{_SHORT.get(name, '')}{entry.key[name]}" for name in names if entry.key.get(name))
     return brief(" ".join(parts), 120) or "step"
@@ -107,7 +103,7 @@ def _by_key(entries: Sequence[Entry], open_keys: Sequence[str]) -> dict[_Key, En
         key = tuple((name, value) for name, value in entry.key.items() if name not in open_keys)
         if key in found:
             raise IncomparableError(
-                f"there are several devices with {label_of(entry, entry.key)!r} on one side"
+                f"there are several devices with {_label(entry, entry.key)!r} on one side"
             )
         found[key] = entry
     return found
@@ -118,7 +114,7 @@ def _labels(entries: Sequence[Entry], open_keys: Sequence[str]) -> dict[_Key, st
     names = list(dict.fromkeys(name for entry in entries for name in entry.key))
     varying = [name for name in names if len({entry.key.get(name) for entry in entries}) > 1] or names
     return {
-        tuple((name, value) for name, value in entry.key.items() if name not in open_keys): label_of(
+        tuple((name, value) for name, value in entry.key.items() if name not in open_keys): _label(
             entry, varying
         )
         for entry in entries

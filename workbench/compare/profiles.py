@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.compare.entry import Entry, Metric
-from workbench.compare.reading import Reading
+from workbench.compare.entry import Entry, GateMetric
+from workbench.compare.log_estimates import LogEstimate
 from workbench.compare.traces import METRICS as TRACE_METRICS
-from workbench.compare.traces import SpreadRecord, SummaryRecord, decode, entry_of, of_spread
+from workbench.compare.traces import entry_of, of_spread
+from workbench.timeline.record import ArmRecord, ProfileRecord, read_profile
 
 METRICS = (
-    Metric(name="step_us", counts=True),
+    GateMetric(name="step_us", counts=True),
     # Steps under the profiler are slower, above all eager ones.
-    Metric(name="profiled_step_us", shown=False),
-    *(Metric(name=each.name, shown=each.shown) for each in TRACE_METRICS if each.name != "step_us"),
+    GateMetric(name="profiled_step_us", shown=False),
+    *(GateMetric(name=each.name, shown=each.shown) for each in TRACE_METRICS if each.name != "step_us"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ArmRecord:
-    """An arm; without times where a gate failed."""
-
-    liveness: tuple[str, ...]
-    summary: SummaryRecord
-    step_us: SpreadRecord | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileRecord:
-    """What a gate needs of a profile's `summary.json`."""
-
-    model: str
-    depth: str
-    batch: int
-    context: int
-    graph: bool
-    device: str
-    passed: bool
-    failures: tuple[str, ...]
-    arms: Mapping[str, ArmRecord]
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -49,7 +25,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     Raises:
         InputError: it is no such file.
     """
-    profile: ProfileRecord = decode(path, ProfileRecord, "profile")
+    profile = read_profile(path)
     return tuple(_entry(profile, name, arm) for name, arm in profile.arms.items())
 
 
@@ -66,12 +42,12 @@ def _entry(profile: ProfileRecord, name: str, arm: ArmRecord) -> Entry:
     )
 
 
-def _figures(arm: ArmRecord, of_trace: Mapping[str, Reading]) -> Iterator[tuple[str, Reading]]:
+def _figures(arm: ArmRecord, of_trace: Mapping[str, LogEstimate]) -> Iterator[tuple[str, LogEstimate]]:
     if arm.step_us is not None:
         yield "step_us", of_spread(arm.step_us)
     if of_trace:
         yield "profiled_step_us", of_trace["step_us"]
-    yield from ((name, reading) for name, reading in of_trace.items() if name != "step_us")
+    yield from ((name, estimate) for name, estimate in of_trace.items() if name != "step_us")
 
 
 def _failures(profile: ProfileRecord, name: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The ratios of a metric over all rows, with errors that say what runs really differ by.
 
-Where errors come from few repeats, those of all rows steady each other (`workbench.compare.steady`). To each error that
-does not cancel comes what whole runs differ by, which no repeats within a run can show; and where a control was taken
-beside the figure, its spread tells whether the errors are honest.
+Where errors come from few repeats, those of all rows steady each other (`workbench.compare.variances`). To each error
+that does not cancel comes what whole runs differ by, which no repeats within a run can show; and where a control was
+taken beside the figure, its spread tells whether the errors are honest.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from workbench.compare.entry import Metric
+from workbench.compare.entry import GateMetric
+from workbench.compare.log_estimates import LogEstimate
 from workbench.compare.match import Pair
-from workbench.compare.reading import Reading
-from workbench.compare.steady import moderated
+from workbench.compare.variances import moderated
 
 # Standard deviation, as a fraction, between whole runs of the same thing; huggingface/transformers#48751 saw 0.3 %
 # between interleaved decode runs.
@@ -32,13 +32,10 @@ LEAST_PAIRED = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
+class LogRatio:
     """ln(B / A) of one figure.
 
     Attributes:
-        pair: of what.
-        a: of A.
-        b: of B.
         log: None where one of them is 0.
         variance: of `log`; None where an error is not known.
         freedom: degrees of freedom of the variance.
@@ -60,17 +57,15 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricRatios:
     """One metric over all rows that have it.
 
     Attributes:
-        metric: which.
-        ratios: of the rows.
         inflation: what standard errors are multiplied with, from what the control shows.
     """
 
-    metric: Metric
-    ratios: tuple[Ratio, ...]
+    metric: GateMetric
+    ratios: tuple[LogRatio, ...]
     inflation: float = 1.0
 
     @property
@@ -81,8 +76,8 @@ class Family:
 
 
 def collect(
-    pairs: Sequence[Pair], metrics: Sequence[Metric], run_to_run: float = RUN_TO_RUN
-) -> tuple[Family, ...]:
+    pairs: Sequence[Pair], metrics: Sequence[GateMetric], run_to_run: float = RUN_TO_RUN
+) -> tuple[MetricRatios, ...]:
     """The ratios of every metric that both sides have somewhere, where no check failed.
 
     Args:
@@ -95,11 +90,11 @@ def collect(
         ratios = tuple(_ratios(pairs, metric))
         if ratios:
             steady = _paired(ratios) if metric.paired else _of_runs(_steadied(ratios), run_to_run)
-            families.append(Family(metric, steady, _inflation(pairs, metric, run_to_run)))
+            families.append(MetricRatios(metric, steady, _inflation(pairs, metric, run_to_run)))
     return tuple(families)
 
 
-def _ratios(pairs: Sequence[Pair], metric: Metric) -> Iterator[Ratio]:
+def _ratios(pairs: Sequence[Pair], metric: GateMetric) -> Iterator[LogRatio]:
     for pair in pairs:
         a, b = pair.a.figures.get(metric.name), pair.b.figures.get(metric.name)
         means_same = pair.a.meanings.get(metric.name) == pair.b.meanings.get(metric.name)
@@ -107,25 +102,25 @@ def _ratios(pairs: Sequence[Pair], metric: Metric) -> Iterator[Ratio]:
             yield _ratio(pair, a, b, counts=_counts(pair, metric))
 
 
-def _counts(pair: Pair, metric: Metric) -> bool:
+def _counts(pair: Pair, metric: GateMetric) -> bool:
     """Whether a metric counts for this pair."""
     if metric.same_source and pair.a.source != pair.b.source:
         return False
-    errors = [side.figures.get(metric.instead_of or "", Reading(0.0)).error for side in (pair.a, pair.b)]
+    errors = [side.figures.get(metric.instead_of or "", LogEstimate(0.0)).error for side in (pair.a, pair.b)]
     return metric.counts and None in errors
 
 
-def _ratio(pair: Pair, a: Reading, b: Reading, *, counts: bool) -> Ratio:
+def _ratio(pair: Pair, a: LogEstimate, b: LogEstimate, *, counts: bool) -> LogRatio:
     log = math.log(b.value / a.value) if a.value > 0 and b.value > 0 else None
     if a.error is None or b.error is None:
-        return Ratio(pair, a.value, b.value, log, None, math.inf, counts)
+        return LogRatio(pair, a.value, b.value, log, None, math.inf, counts)
     one, other = a.error**2, b.error**2
     spread = one**2 / a.freedom + other**2 / b.freedom
     freedom = (one + other) ** 2 / spread if spread else math.inf
-    return Ratio(pair, a.value, b.value, log, one + other, freedom, counts)
+    return LogRatio(pair, a.value, b.value, log, one + other, freedom, counts)
 
 
-def _steadied(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
+def _steadied(ratios: tuple[LogRatio, ...]) -> tuple[LogRatio, ...]:
     """Has the rows steady each other's variances, where these come from few repeats."""
     few = [
         place
@@ -141,7 +136,7 @@ def _steadied(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
     return tuple(steadied)
 
 
-def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
+def _paired(ratios: tuple[LogRatio, ...]) -> tuple[LogRatio, ...]:
     """Ratios to something timed in the same rounds are steadier than their times, and no file says by how much.
 
     The half of the rows that agree best says it: whatever else changed, these did not. Their spread is taken for every
@@ -161,12 +156,12 @@ def _paired(ratios: tuple[Ratio, ...]) -> tuple[Ratio, ...]:
     )
 
 
-def _of_runs(ratios: tuple[Ratio, ...], run_to_run: float) -> tuple[Ratio, ...]:
+def _of_runs(ratios: tuple[LogRatio, ...], run_to_run: float) -> tuple[LogRatio, ...]:
     """Adds what whole runs differ by, on both sides."""
     return tuple(_of_run(ratio, 2 * run_to_run**2) for ratio in ratios)
 
 
-def _of_run(ratio: Ratio, more: float) -> Ratio:
+def _of_run(ratio: LogRatio, more: float) -> LogRatio:
     """A known variance on top of an estimated one; the degrees of freedom of the sum are Welch's."""
     if not ratio.variance:
         return ratio if ratio.variance is None else replace(ratio, variance=more, freedom=math.inf)
@@ -174,13 +169,13 @@ def _of_run(ratio: Ratio, more: float) -> Ratio:
     return replace(ratio, variance=total, freedom=ratio.freedom * (total / ratio.variance) ** 2)
 
 
-def _inflation(pairs: Sequence[Pair], metric: Metric, run_to_run: float) -> float:
+def _inflation(pairs: Sequence[Pair], metric: GateMetric, run_to_run: float) -> float:
     """By how much runs differ beyond what they say themselves: the spread of the control in its own errors, at least 1.
 
     What shifts all rows alike is no part of it, for a regression may do that.
     """
     same = [pair for pair in pairs if pair.a.source == pair.b.source and pair.b.timed]
-    control = Metric(name=metric.control) if metric.control else None
+    control = GateMetric(name=metric.control) if metric.control else None
     steady = _of_runs(_steadied(tuple(_ratios(same, control))), run_to_run) if control else ()
     shifts = [
         each.log / math.sqrt(each.variance) for each in steady if each.log is not None and each.variance

@@ -3,103 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
-import msgspec
-
-from workbench.base.errors import InputError
-from workbench.compare.entry import Entry, Metric
-from workbench.compare.reading import Reading, of_samples
-from workbench.timeline.kernel_classes import KernelClass
+from workbench.compare.entry import Entry, GateMetric
+from workbench.compare.log_estimates import LogEstimate, of_samples
+from workbench.timeline.analysis import analyse_file
+from workbench.timeline.kernel_classes import CLASSES
+from workbench.timeline.record import SummaryRecord, read_summary, summary_record
+from workbench.timeline.rules import load_rules
+from workbench.timeline.spread import Spread
+from workbench.timeline.summary import summarise
 
 METRICS = (
-    Metric(name="step_us", counts=True),
-    Metric(name="busy_us", counts=True),
-    Metric(name="period_us"),
-    Metric(name="launches"),
-    *(
-        Metric(name=f"{name}_us", shown=name in ("routing", "experts", "attention"))
-        for name in get_args(KernelClass)
-    ),
+    GateMetric(name="step_us", counts=True),
+    GateMetric(name="busy_us", counts=True),
+    GateMetric(name="period_us"),
+    GateMetric(name="launches"),
+    *(GateMetric(name=f"{name}_us", shown=name in ("routing", "experts", "attention")) for name in CLASSES),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SpreadRecord:
-    """Median, least and most of `count` observations, as a summary's JSON holds them."""
-
-    median: float
-    low: float
-    high: float
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRecord:
-    """A class of a single step."""
-
-    name: str
-    time_us: float
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """A single step."""
-
-    span_us: float
-    busy_us: float
-    classes: tuple[ClassRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassPerStepRecord:
-    """A class over the steps."""
-
-    name: str
-    launches: float
-    time_us: SpreadRecord
-
-
-@dataclass(frozen=True, slots=True)
-class PerStepRecord:
-    """A step, over all of them."""
-
-    count: int
-    span_us: SpreadRecord
-    busy_us: SpreadRecord
-    classes: tuple[ClassPerStepRecord, ...]
-    period_us: SpreadRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KernelRecord:
-    """A kernel."""
-
-    name: str
-    launches_per_step: float
-
-
-@dataclass(frozen=True, slots=True)
-class LayersRecord:
-    """How many layers a step has."""
-
-    count: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryRecord:
-    """What a gate needs of `trace summary --json`; the keys are that command's."""
-
-    basis: str
-    device_names: tuple[str, ...]
-    reliable: bool
-    reasons: tuple[str, ...]
-    layers: LayersRecord
-    per_step: PerStepRecord
-    steps: tuple[StepRecord, ...]
-    kernels: tuple[KernelRecord, ...]
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -108,23 +29,16 @@ def read(path: Path) -> tuple[Entry, ...]:
     Raises:
         InputError: it is no such file.
     """
-    return (entry_of(decode(path, SummaryRecord, "trace summary --json"), {}),)
+    return (entry_of(read_summary(path), {}),)
 
 
-def decode(path: Path, type_: Any, written_by: str) -> Any:
-    """Reads a JSON file into dataclasses.
+def read_raw(path: Path) -> tuple[Entry, ...]:
+    """The trace as the profiler wrote it.
 
     Raises:
-        InputError: it cannot be read, or is not what the command writes; names the key.
+        InputError: it is no trace of GPU work.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        what, _, where = str(error).partition(" - at `")
-        key = where.rstrip("`").removeprefix("$").lstrip(".") or None
-        raise InputError(f"is not what `{written_by}` writes: {what}", file=path, key=key) from error
+    return (entry_of(summary_record(summarise(analyse_file(path, load_rules()))), {}),)
 
 
 def entry_of(summary: SummaryRecord, key: Mapping[str, str]) -> Entry:
@@ -150,23 +64,23 @@ def _flaws(summary: SummaryRecord) -> Iterator[str]:
         yield "not reliable"
 
 
-def _figures(summary: SummaryRecord) -> Iterator[tuple[str, Reading]]:
+def _figures(summary: SummaryRecord) -> Iterator[tuple[str, LogEstimate]]:
     per_step, steps = summary.per_step, summary.steps
-    yield "step_us", _reading([step.span_us for step in steps], per_step.span_us)
-    yield "busy_us", _reading([step.busy_us for step in steps], per_step.busy_us)
+    yield "step_us", _estimate([step.span_us for step in steps], per_step.span_us)
+    yield "busy_us", _estimate([step.busy_us for step in steps], per_step.busy_us)
     if per_step.period_us:
         yield "period_us", of_spread(per_step.period_us)
-    yield "launches", Reading(sum(each.launches for each in per_step.classes), error=0.0)
+    yield "launches", LogEstimate(sum(each.launches for each in per_step.classes), error=0.0)
     for each in per_step.classes:
         times = [next((one.time_us for one in step.classes if one.name == each.name), 0.0) for step in steps]
-        yield f"{each.name}_us", _reading(times, each.time_us)
+        yield f"{each.name}_us", _estimate(times, each.time_us)
 
 
-def _reading(steps: Sequence[float], spread: SpreadRecord) -> Reading:
+def _estimate(steps: Sequence[float], spread: Spread) -> LogEstimate:
     return of_samples(steps) if len(steps) == spread.count else of_spread(spread)
 
 
-def of_spread(spread: SpreadRecord) -> Reading:
+def of_spread(spread: Spread) -> LogEstimate:
     """Of several observations only the outer ones and the middle one are known: taken for all that there are."""
     known = {1: [spread.median], 2: [spread.low, spread.high]}
     return of_samples(known.get(spread.count, [spread.low, spread.median, spread.high]))

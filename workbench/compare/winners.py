@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from moe_kernels.tuned import Row, TunedFile
-from workbench.compare.entry import Entry, Fact, Metric
-from workbench.compare.reading import Reading, of_interval, with_error
+from workbench.compare.entry import Entry, Fact, GateMetric
+from workbench.compare.log_estimates import LogEstimate, of_interval, with_error
 from workbench.trials.winners import read_results_file
 
 METRICS = (
-    Metric(name="time_us", counts=True, control="default_us"),
+    GateMetric(name="time_us", counts=True, control="default_us"),
     # The default is timed in the same rounds: what drifts from run to run cancels.
-    Metric(name="speedup", better="higher", counts=True, paired=True, same_source=True),
-    Metric(name="default_us"),
+    GateMetric(name="speedup", better="higher", counts=True, paired=True, same_source=True),
+    GateMetric(name="default_us"),
 )
 # A row's interval is the hull of two sessions: too narrow where these agree by chance, too wide where they do not. The
 # other rows tell which; a handful of degrees of freedom lets them.
@@ -56,10 +56,12 @@ def _facts(file: TunedFile, row: Row) -> Iterator[tuple[str, Fact]]:
     )
 
 
-def _figures(row: Row) -> Mapping[str, Reading]:
+def _figures(row: Row) -> Mapping[str, LogEstimate]:
     """The default's own interval is in no file: it was timed in the same rounds, and gets the row's error."""
     time = (
-        of_interval(row.time_us, *row.ci_us, freedom=SESSIONS_FREEDOM) if row.ci_us else Reading(row.time_us)
+        of_interval(row.time_us, *row.ci_us, freedom=SESSIONS_FREEDOM)
+        if row.ci_us
+        else LogEstimate(row.time_us)
     )
     figures = {"time_us": time}
     if row.default_time_us is not None and row.speedup is not None:

@@ -6,7 +6,7 @@
     blocks        what a browser draws: tables, texts, choices, panels
     pictures      charts, heat maps, timelines
     axes          their ends and ticks
-    words         how figures and ages are written
+    labels        how figures and ages are written
     collect       all panels of a definition
     payload       as JSON
     sharing       what stands in it often, written once

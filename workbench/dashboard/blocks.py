@@ -43,11 +43,8 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: as shown.
         sort: what it is sorted by, where that is not its text; None sorts last.
-        tone: what it says beside its words.
         hint: more of it, on hovering.
-        bars: of a strip.
         share: of a bar, 0 to 1.
     """
 
@@ -60,14 +57,11 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
         name: in a deep link.
-        label: its heading.
-        kind: how its cells are drawn.
-        sortable: whether a click on the heading sorts.
         help: more of the heading, on hovering.
     """
 
@@ -79,30 +73,27 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row of a table.
 
     Attributes:
         cells: one a column.
-        facets: for the filters.
         detail: a table below it, opened on demand.
         name: of the row in a deep link, where it has a detail.
     """
 
     cells: tuple[Cell, ...]
     facets: Facets = EVERYTHING
-    detail: Table | None = None
+    detail: TableBlock | None = None
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableBlock:
     """A table.
 
     Attributes:
         name: in a deep link; empty where it is not sorted by one.
-        caption: what it is.
-        columns: from left to right.
         rows: in the order in which they stand at first, which `sort` says.
         sort: a column's name and whether it descends, None where the order means something else.
         total: what the count of rows counts, `problems`.
@@ -111,8 +102,8 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[TableRow, ...]
     sort: tuple[str, bool] | None = None
     total: str = "rows"
     folded: bool = False
@@ -134,9 +125,6 @@ class Option:
 
     Attributes:
         name: in a deep link.
-        label: as it is chosen by.
-        blocks: what is shown.
-        facets: for the filters.
     """
 
     name: str
@@ -146,12 +134,11 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selector:
     """Several things of which one is shown at a time.
 
     Attributes:
         name: in a deep link.
-        label: what is chosen.
         options: the first is shown at first.
     """
 
@@ -161,7 +148,7 @@ class Choice:
     kind: Literal["choice"] = "choice"
 
 
-Block = Table | Chart | HeatMap | Timeline | Text | Choice
+Block = TableBlock | Chart | HeatMap | Timeline | Text | Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +157,7 @@ class Panel:
 
     Attributes:
         name: in a deep link.
-        title: what it is about.
         finding: what it found, in one sentence.
-        blocks: what it shows.
         notes: what its words mean, and what limits it.
         empty: True where there is nothing to show; the finding then says what to do.
     """
@@ -190,11 +175,7 @@ class Highlight:
     """One figure at the top of the page.
 
     Attributes:
-        label: what it is.
-        value: the figure.
-        detail: of what.
         panel: where more of it is, a panel's name or empty.
-        tone: what it says beside its words.
     """
 
     label: str
@@ -217,12 +198,8 @@ class Dashboard:
     """A whole page.
 
     Attributes:
-        title: of the page.
         subtitle: which folder, which definition, when.
         highlights: the findings, at the top.
-        devices: that can be filtered by.
-        kernels: likewise.
-        evidence: likewise.
         damaged: the table of damaged files, None where there is none.
         panels: in the definition's order.
     """
@@ -233,5 +210,5 @@ class Dashboard:
     devices: tuple[Choosable, ...]
     kernels: tuple[Choosable, ...]
     evidence: tuple[Choosable, ...]
-    damaged: Table | None
+    damaged: TableBlock | None
     panels: tuple[Panel, ...] = field(default=())

@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.errors import InputError
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Cell, Choosable, Column, Dashboard, Highlight, Panel, Row, Table
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import (
+    Cell,
+    Choosable,
+    Dashboard,
+    Highlight,
+    Panel,
+    TableBlock,
+    TableColumn,
+    TableRow,
+)
 from workbench.dashboard.definition import Definition, OfDevices, PanelOptions
 from workbench.dashboard.panels import (
     changes,
@@ -39,10 +48,10 @@ PANELS: Mapping[str, Collect] = {
     "failures": failures.collect,
 }
 _DAMAGED = (
-    Column("file", "file"),
-    Column("line", "line", "number"),
-    Column("key", "key"),
-    Column("what", "what is wrong", sortable=False),
+    TableColumn("file", "file"),
+    TableColumn("line", "line", "number"),
+    TableColumn("key", "key"),
+    TableColumn("what", "what is wrong", sortable=False),
 )
 
 
@@ -60,7 +69,7 @@ def collect(results: Results, definition: Definition) -> Dashboard:
     )
     damaged = (*results.damaged, *damages.found)
     return Dashboard(
-        title=words.plain(definition.title, 120),
+        title=labels.plain(definition.title, 120),
         subtitle=_subtitle(results, definition),
         highlights=tuple(_highlights(results, panels, damaged)),
         devices=_devices(results),
@@ -78,7 +87,7 @@ def _panel(
         panel = timeline.collect(results, options, definition, damages)  # type: ignore[arg-type]
     else:
         panel = PANELS[name](results, options)
-    return replace(panel, notes=(*panel.notes, words.plain(options.note, 600))) if options.note else panel
+    return replace(panel, notes=(*panel.notes, labels.plain(options.note, 600))) if options.note else panel
 
 
 def _resolved(name: str, options: PanelOptions, definition: Definition, filed: set[str]) -> PanelOptions:
@@ -95,18 +104,18 @@ def _resolved(name: str, options: PanelOptions, definition: Definition, filed: s
 
 
 def _subtitle(results: Results, definition: Definition) -> str:
-    folder = words.plain(results.folder, 200)
-    return f"{folder} by {words.plain(definition.name, 60)}, {results.now:%Y-%m-%d %H:%M} UTC"
+    folder = labels.plain(results.folder, 200)
+    return f"{folder} by {labels.plain(definition.name, 60)}, {results.now:%Y-%m-%d %H:%M} UTC"
 
 
 def _devices(results: Results) -> tuple[Choosable, ...]:
     slugs = {each.device for each in results.winners} | {run.slug for run in results.runs}
     slugs |= {row.device for row in results.bench}
-    return tuple(Choosable(words.plain(slug), words.device_label(slug)) for slug in sorted(slugs))
+    return tuple(Choosable(labels.plain(slug), labels.device_label(slug)) for slug in sorted(slugs))
 
 
 def _choosable(values: set[str]) -> tuple[Choosable, ...]:
-    return tuple(Choosable(words.plain(value), words.plain(value, 80)) for value in sorted(values))
+    return tuple(Choosable(labels.plain(value), labels.plain(value, 80)) for value in sorted(values))
 
 
 def _highlights(results: Results, panels: Sequence[Panel], damaged: Sequence[Damage]) -> list[Highlight]:
@@ -115,7 +124,7 @@ def _highlights(results: Results, panels: Sequence[Panel], damaged: Sequence[Dam
     if damaged:
         files = len({each.file for each in damaged})
         found.append(
-            Highlight("Damaged", words.count(files, "file"), "left out; all else is shown", "damaged", "bad")
+            Highlight("Damaged", labels.count(files, "file"), "left out; all else is shown", "damaged", "bad")
         )
     return [each if each.panel in {*shown, "damaged"} else replace(each, panel="") for each in found]
 
@@ -124,19 +133,19 @@ def _winners_highlights(results: Results) -> list[Highlight]:
     if not results.winners:
         return []
     evidence, counted = winners.best_evidence(results.winners)
-    mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
+    mean = winners.mean_speedup(counted)
     best = max(counted, key=lambda each: each.row.speedup or 0.0)
-    where = f"{words.plain(best.kernel, 40)}, {words.count(best.tokens, 'token')}, {words.device_label(best.device)}"
+    where = f"{labels.plain(best.kernel, 40)}, {labels.count(best.tokens, 'token')}, {labels.device_label(best.device)}"
     measured = sum(each.row.evidence == "measured" for each in results.winners)
     return [
         Highlight(
             "Over the default",
-            words.times(mean, evidence),
-            f"geometric mean of {words.count(len(counted), 'rung')}, {evidence}",
+            labels.times(mean, evidence),
+            f"geometric mean of {labels.count(len(counted), 'rung')}, {evidence}",
             "winners",
         ),
         Highlight(
-            "Largest speed-up", words.times(best.row.speedup, evidence), f"{where}, {evidence}", "winners"
+            "Largest speed-up", labels.times(best.row.speedup, evidence), f"{where}, {evidence}", "winners"
         ),
         Highlight(
             "Measured on the GPU",
@@ -167,25 +176,27 @@ def _runs_highlights(results: Results) -> list[Highlight]:
         Highlight(
             "Latest run",
             f"{len(trials) - failed:,} of {len(trials):,}",
-            f"trials are valid; {words.plain(latest.id, 60)}, {words.age(latest.started, results.now).text}",
+            f"trials are valid; {labels.plain(latest.id, 60)}, {labels.age(latest.started, results.now).text}",
             "failures",
         ),
     ]
 
 
-def _damaged_table(damaged: Sequence[Damage], folder: Path) -> Table:
+def _damaged_table(damaged: Sequence[Damage], folder: Path) -> TableBlock:
     rows = tuple(
-        Row(
+        TableRow(
             (
-                Cell(words.plain(_relative(each.file, folder))),
+                Cell(labels.plain(_relative(each.file, folder))),
                 Cell("-" if each.line is None else f"{each.line:,}", each.line),
-                Cell(words.plain(each.key or "-", 120)),
-                Cell(words.plain(each.what), tone="bad"),
+                Cell(labels.plain(each.key or "-", 120)),
+                Cell(labels.plain(each.what), tone="bad"),
             )
         )
         for each in damaged
     )
-    return Table("damaged", "Files that could not be read; all else is shown", _DAMAGED, rows, total="places")
+    return TableBlock(
+        "damaged", "Files that could not be read; all else is shown", _DAMAGED, rows, total="places"
+    )
 
 
 def _relative(file: str, folder: Path) -> str:

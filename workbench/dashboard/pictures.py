@@ -8,14 +8,12 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """An axis of a chart.
 
     Attributes:
         label: title, unit and direction.
-        scale: how it is laid out.
         low: its lower end, in the axis's own unit.
-        high: its upper end.
         ticks: values with their labels.
     """
 
@@ -31,8 +29,6 @@ class Point:
     """A point of a series.
 
     Attributes:
-        x: on the x axis.
-        y: on the y axis.
         text: all that is told of it.
         bars: the ends of its interval along y, None without one.
         across: along x.
@@ -54,10 +50,8 @@ class Series:
     """A line of a chart.
 
     Attributes:
-        name: as the legend has it.
         colour: a place in the palette, -1 for the baseline's grey, -2 for what failed.
         marker: a place in the list of shapes, -1 for none.
-        line: how its points are joined.
         points: from left to right.
         listed: whether the legend has it.
     """
@@ -77,20 +71,16 @@ class Chart:
     Attributes:
         name: unique on the page.
         title: the finding.
-        subtitle: of what.
-        x: the x axis.
-        y: the y axis.
         series: in drawing order.
         rules: horizontal lines: value and label.
-        notes: below it.
         small: True where several stand side by side.
     """
 
     name: str
     title: str
     subtitle: str
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     series: tuple[Series, ...]
     rules: tuple[tuple[float, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -104,9 +94,6 @@ class Square:
 
     Attributes:
         column: its place along x.
-        row: its place along y.
-        text: written in it.
-        hint: all that is told of it.
         shade: 0 for the best to 1 for the worst, None where nothing is valid.
         mark: `best`, `default`, both or neither.
     """
@@ -126,13 +113,8 @@ class HeatMap:
     Attributes:
         name: unique on the page.
         title: the finding.
-        subtitle: of what.
-        x: what runs along x.
-        y: what runs along y.
         columns: labels along x.
-        rows: labels along y.
         squares: those that were tried.
-        notes: below it.
     """
 
     name: str

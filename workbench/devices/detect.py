@@ -22,7 +22,6 @@ class DetectedGpu:
     """What CUDA says of the GPU at hand.
 
     Attributes:
-        device_name: its name.
         compute_capability: major * 10 + minor.
         figures: the fields of `Device` that CUDA reports, in their units; unknown ones are left out.
     """

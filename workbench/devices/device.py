@@ -13,7 +13,6 @@ class Device:
     Attributes:
         slug: the name that results are filed under, for example `NVIDIA_B200`.
         device_name: the name as CUDA reports it.
-        aliases: short names for the command line.
         compute_capability: major * 10 + minor, for example 100.
         sm_count: streaming multiprocessors that are enabled.
         clock_ghz: boost clock of the SMs.

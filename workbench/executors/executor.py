@@ -24,7 +24,6 @@ class WorkFailure:
         kind: `timeout` (killed for taking too long), `out_of_resources` (killed for taking too much memory, or it
             got none), `crashed` (its process died) or `error` (it raised).
         reason: one line for people.
-        exit_code: of the process, where it died.
     """
 
     kind: Literal["timeout", "out_of_resources", "crashed", "error"]
@@ -84,11 +83,7 @@ class _Task:
 
 
 class Executor(ABC):
-    """Runs functions in up to `jobs` workers, each started when there is something for it to do.
-
-    Args:
-        jobs: workers.
-    """
+    """Runs functions in up to `jobs` workers, each started when there is something for it to do."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs

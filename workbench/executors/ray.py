@@ -159,12 +159,7 @@ class _Station:
 
 @dataclass(frozen=True, slots=True)
 class RaySite:
-    """A cluster that this process has joined.
-
-    Attributes:
-        cpus: of all its nodes.
-        gpus: to measure on.
-    """
+    """A cluster that this process has joined."""
 
     cpus: int
     gpus: int

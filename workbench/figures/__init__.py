@@ -1,1 +1,1 @@
-"""The facts of each picture, collected before anything draws them."""
+"""What pictures show, as plain data: plots draw it with matplotlib, the dashboard puts it on a page."""

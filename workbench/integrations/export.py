@@ -9,12 +9,13 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.base.files import write_together
 from workbench.devices.device import Device
+from workbench.integrations.engine_winners import EngineRow, ProblemWinners
 from workbench.integrations.engines import LADDER, Config, Engine, TableName
 from workbench.integrations.engines.engine import default_changes
-from workbench.integrations.results import EngineRow, ProblemWinners
 
 SCHEMA = "workbench.export/1"
 PROVENANCE = PurePosixPath("provenance.json")
@@ -45,7 +46,6 @@ class ExportedTable:
 
     Attributes:
         path: below the exported folder.
-        name: what its name says.
         problem: whose winners it holds.
         source: the results file.
         triton: the Triton versions of its rows.
@@ -54,7 +54,7 @@ class ExportedTable:
 
     path: PurePosixPath
     name: TableName
-    problem: Mapping[str, int | str]
+    problem: Problem
     source: Path
     triton: tuple[str, ...]
     rows: Mapping[int, ExportedRow]
@@ -146,7 +146,7 @@ def triton_of(row: EngineRow) -> str:
 
 
 def _rows(
-    engine: Engine, problem: Mapping[str, int | str], winners: Mapping[int, EngineRow], device: Device
+    engine: Engine, problem: Problem, winners: Mapping[int, EngineRow], device: Device
 ) -> dict[int, ExportedRow]:
     rows: dict[int, ExportedRow] = {}
     for tokens in _rungs(winners, default_changes(engine, problem, device)):

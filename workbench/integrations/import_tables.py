@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moe_kernels.device_slug import device_slug
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
+from workbench.integrations.engine_table import EngineTable, read_table
+from workbench.integrations.engine_winners import KERNEL, VARIANT
 from workbench.integrations.engines import CONFIG_KEYS, Engine
-from workbench.integrations.results import KERNEL, VARIANT
+from workbench.integrations.engines.engine import TRITON_DEFAULTS
+from workbench.integrations.raw_tables import RawTable
 from workbench.integrations.seeds_file import Seed, Seeds
-from workbench.integrations.sources import RawTable
-from workbench.integrations.table import EngineTable, read_table
-
-# What Triton takes where a row names neither.
-_OPTIONAL = {"num_warps": 4, "num_stages": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,6 @@ class ImportedTable:
     """One table that was read.
 
     Attributes:
-        table: the table.
         device: the slug of its device.
         problem: the axes that its name decides; None where no problem of ours has such a table.
         skipped: why it gives no seeds, empty where it gives some.
@@ -30,7 +28,7 @@ class ImportedTable:
 
     table: EngineTable
     device: str
-    problem: Mapping[str, int | str] | None
+    problem: Problem | None
     skipped: str = ""
 
 
@@ -39,10 +37,8 @@ class Imported:
     """What an import found.
 
     Attributes:
-        engine: whose tables.
         tables: those that were read and asked for.
         unreadable: path and reason of those that the engine itself could not read.
-        seeds: what they give.
     """
 
     engine: Engine
@@ -56,7 +52,7 @@ def import_seeds(
     raws: Sequence[RawTable],
     *,
     device: str | None = None,
-    axes: Mapping[str, int | str] | None = None,
+    axes: Problem | None = None,
 ) -> Imported:
     """Reads tables as seeds.
 
@@ -102,7 +98,7 @@ def _described(engine: Engine, table: EngineTable) -> ImportedTable:
     return ImportedTable(table, device_slug(name.device), problem, skipped)
 
 
-def _is_asked_for(each: ImportedTable, device: str | None, axes: Mapping[str, int | str]) -> bool:
+def _is_asked_for(each: ImportedTable, device: str | None, axes: Problem) -> bool:
     if device not in (None, each.device):
         return False
     decided = each.problem or {}
@@ -124,7 +120,7 @@ def _seeds(engine: Engine, each: ImportedTable) -> list[Seed]:
 
 
 def _config(row: Mapping[str, int]) -> dict[str, int]:
-    return {**{key: row.get(key, _OPTIONAL.get(key, 0)) for key in CONFIG_KEYS}, VARIANT: 0}
+    return {**{key: row.get(key, TRITON_DEFAULTS.get(key, 0)) for key in CONFIG_KEYS}, VARIANT: 0}
 
 
 def _nothing(every: Sequence[ImportedTable], asked: Sequence[ImportedTable]) -> str:

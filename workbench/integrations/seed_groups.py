@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from moe_kernels.tunable import Problem, TunableKernel
 from workbench.base.errors import InputError
-from workbench.integrations.results import KERNEL, VARIANT
+from workbench.integrations.engine_winners import KERNEL, VARIANT
 from workbench.integrations.seeds_file import Seed, Seeds
-from workbench.integrations.targets import ENGINE_TARGETS
+from workbench.integrations.targets import ENGINE_TARGETS, target_name
 from workbench.replay import DEVICE
 from workbench.search.strategy import SeedGroup, SeedRow
 
@@ -40,7 +40,7 @@ def seed_groups(seeds: Seeds, problems: Sequence[Problem], kernel: TunableKernel
 
 
 def _engines_own() -> set[str]:
-    return {reference.replace(".", "_") for reference in ENGINE_TARGETS if reference.endswith("fused_moe")}
+    return {target_name(reference) for reference in ENGINE_TARGETS if reference.endswith("fused_moe")}
 
 
 def _row(seed: Seed, kernel: TunableKernel) -> SeedRow:

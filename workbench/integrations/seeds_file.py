@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
+from moe_kernels.tunable import Problem, Value
 from workbench.base.errors import InputError
+from workbench.base.files import read_bytes
+from workbench.base.json import decode
 
 SCHEMA = "workbench.seeds/1"
 _HEAD = 256
 MAX_BYTES = 32 * 1024 * 1024
-
-Value = int | float | str
-Problem = Mapping[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,7 @@ class Seeds:
     """A seeds file.
 
     Attributes:
-        kernel: the kernel that the configs are for.
-        rows: the seeds, in the file's order.
+        kernel: what the configs are for.
     """
 
     kernel: str
@@ -68,11 +67,10 @@ class Seeds:
         Args:
             problem: every axis; its `tokens` need not be a seed's.
         """
-        completed = [(seed, {**problem, **seed.problem}) for seed in self.rows]
         return tuple(
-            (seed, full)
-            for seed, full in completed
-            if {**full, "tokens": None} == {**problem, "tokens": None}
+            (seed, {**problem, **seed.problem})
+            for seed in self.rows
+            if seed.is_for({**problem, "tokens": seed.problem.get("tokens", 0)})
         )
 
 
@@ -91,7 +89,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def seeds_text(seeds: Seeds) -> str:
     """A seeds file as text, a row to a line."""
-    rows = ",\n  ".join(json.dumps(_fields(seed)) for seed in seeds.rows)
+    rows = ",\n  ".join(json.dumps(asdict(seed)) for seed in seeds.rows)
     head = f'"schema": {json.dumps(SCHEMA)}, "kernel": {json.dumps(seeds.kernel)}'
     return f'{{{head},\n "rows": [\n  {rows}\n ]}}\n'
 
@@ -111,33 +109,9 @@ def read_seeds(path: Path) -> Seeds:
     Raises:
         InputError: names file and key, and says what is allowed.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"is longer than {MAX_BYTES} bytes", file=path)
-    try:
-        found = msgspec.json.decode(content, type=_File)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        raise InputError(
-            f"{message[:1].lower()}{message[1:]}", file=path, key=where.rstrip("`").lstrip(".")
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not JSON: {error}", file=path) from error
+    found = decode(read_bytes(path, MAX_BYTES), _File, path)
     if found.schema != SCHEMA:
         raise InputError(f"must be {SCHEMA}, got {found.schema[:40]!r}", file=path, key="schema")
     return Seeds(
         found.kernel, tuple(Seed(row.source, row.device, row.problem, row.config) for row in found.rows)
     )
-
-
-def _fields(seed: Seed) -> dict[str, Any]:
-    return {
-        "source": seed.source,
-        "device": seed.device,
-        "problem": dict(seed.problem),
-        "config": dict(seed.config),
-    }

@@ -86,7 +86,6 @@ class NullClocks(_Closing):
 
     Attributes:
         why: why nothing can be read, in one line.
-        driver: always None.
     """
 
     why: str = "clocks were not asked for"

@@ -35,7 +35,6 @@ class TimedConfig:
 
     Attributes:
         name: what its result is called; distinct within a batch.
-        timer: its timer.
     """
 
     name: str
@@ -48,8 +47,6 @@ class MeasureSettings:
 
     Attributes:
         relative_ci: a config is settled when half its ratio's interval over the ratio is below this.
-        confidence: of every interval.
-        resamples: bootstrap resamples.
         slower_margin: a config leaves the race when the lower end of its ratio exceeds the leader's upper end
             by this share; None keeps every config in the race until it is settled.
         min_rounds: counted rounds before anything is decided, and that a config needs to beat the default.
@@ -99,13 +96,11 @@ class Measurement:
     """What the rounds say about one config.
 
     Attributes:
-        name: the config.
         time_us: median time, microseconds a call, with its interval.
         ratio: median of time over the default's time of the same round, with its interval.
         default_time_us: the default's median in the same rounds, microseconds a call.
         p10_us, p90_us: percentiles of the times, a diagnostic.
         rounds: rounds that count.
-        stopped: why sampling ended.
         flags: the flags of the rounds that count, each once.
     """
 
@@ -127,12 +122,9 @@ class BatchResult:
     Attributes:
         measurements: one a candidate, in the order given.
         default_again: the default measured as if it were a candidate.
-        noise: what that says about the resolution.
-        clocks: what the clocks did.
         samples: every raw sample in the order taken.
         rounds: rounds taken, retaken ones included.
         seconds: wall time.
-        min_rounds: rounds that a config needs to beat the default.
     """
 
     measurements: tuple[Measurement, ...]

@@ -32,7 +32,6 @@ class Sample:
     """One raw sample; a line of `samples.jsonl`.
 
     Attributes:
-        name: the config.
         round: index of the round, from 0.
         position: place in the round's order, from 0.
         time_us: microseconds a call.
@@ -55,7 +54,6 @@ class ClockSummary:
     """The clocks over a batch.
 
     Attributes:
-        driver: driver version, None where unknown.
         sm_mhz: lowest, median and highest SM clock read, None where unknown.
         power_w: median power in watts, None where unknown.
         throttled_rounds: rounds with a flag.

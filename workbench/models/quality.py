@@ -21,7 +21,6 @@ class Quality:
     """How far an arm is from another over some tokens.
 
     Attributes:
-        tokens: positions compared.
         top1_agreement: share of positions at which both find the same token most likely.
         kl_mean: mean over positions of KL(reference || arm), nats.
         kl_p99: its 99th percentile.
@@ -167,6 +166,16 @@ def expert_set_mismatch(
     distance: Floats = np.abs(logits - last[:, None])
     mismatch: Booleans = np.any((chosen != chosen_by_other) & (distance > tolerance), axis=1)
     return mismatch
+
+
+def rounding(values: ArrayLike, resolution: float) -> float:
+    """One rounding of the largest of some logits: closer than that, two of them are a tie.
+
+    Args:
+        values: of any shape.
+        resolution: the step of values near 1 in their dtype.
+    """
+    return resolution * float(np.abs(np.asarray(values)).max())
 
 
 def _floats(values: ArrayLike) -> Floats:

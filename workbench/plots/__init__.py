@@ -1,4 +1,1 @@
-"""Plots: each module collects what its plot shows as plain data, and draws that data; drawing holds no arithmetic.
-
-Nothing here imports matplotlib before something is drawn, and nothing imports torch.
-"""
+"""Draws with matplotlib what `workbench.figures` collected; computes nothing, and imports matplotlib only to draw."""

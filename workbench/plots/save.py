@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.base.errors import InputError
+from workbench.base.files import write_whole
 from workbench.plots.style import THEMES, Theme
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Plot:
 
     Attributes:
         name: of its files, without theme and format.
-        size: width and height in inches.
+        size: width and height, inches.
         draw: draws its data, which it carries, into an empty figure.
     """
 
@@ -63,7 +62,7 @@ def save_plots(plots: Sequence[Plot], folder: Path) -> list[Path]:
         for kind, content in _rendered(plot, theme).items()
     }
     for path, content in pictures.items():
-        _write(path, content)
+        write_whole(path, content)
     return list(pictures)
 
 
@@ -88,15 +87,3 @@ def _rendered(plot: Plot, theme: Theme) -> dict[str, bytes]:
             figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
             rendered[kind] = buffer.getvalue()
     return rendered
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
-        raise InputError(f"cannot be written: {error.strerror}", file=path) from error

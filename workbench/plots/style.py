@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench.figures.bench.arms import palette_places
+from workbench.figures.heading import Heading
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-# Arms that keep their place in the palette whatever they are compared with.
-_PLACES = {"fused": 0, "tuned": 1}
 _INCH_A_LINE = 0.165
 
 
@@ -27,10 +28,7 @@ class Theme:
 
     Attributes:
         name: `light` or `dark`, the ending of a file's name.
-        background: of the figure.
-        text: headings and labels.
         muted: captions, ticks, reference lines.
-        grid: grid lines.
         baseline: the baseline arm's.
         palette: the other arms'.
         good: of what is valid.
@@ -115,28 +113,10 @@ DARK = Theme(
 THEMES = (LIGHT, DARK)
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """What stands around a plot.
-
-    Attributes:
-        title: the finding.
-        subtitle: of what: device, model, problem.
-        notes: below the plot: n, spread, what marks mean.
-    """
-
-    title: str
-    subtitle: str
-    notes: tuple[str, ...] = ()
-
-
 def arm_colours(arms: Sequence[str], baseline: str | None, theme: Theme) -> dict[str, str]:
-    """One colour an arm: grey for the baseline, a place of its own for `fused` and `tuned`, then in order."""
-    taken = {_PLACES[arm] for arm in arms if arm in _PLACES and arm != baseline}
-    free = [place for place in range(len(theme.palette)) if place not in taken] or [0]
-    others = [arm for arm in arms if arm != baseline and arm not in _PLACES]
-    places = {arm: free[index % len(free)] for index, arm in enumerate(others)} | _PLACES
-    return {arm: theme.baseline if arm == baseline else theme.palette[places[arm]] for arm in arms}
+    """One colour an arm, of the palette by its place there."""
+    places = palette_places(arms, baseline)
+    return {arm: theme.baseline if place < 0 else theme.palette[place] for arm, place in places.items()}
 
 
 def frame(figure: Figure, heading: Heading, theme: Theme) -> None:

@@ -29,14 +29,7 @@ class Board:
     Attributes:
         name: the device's slug.
         compute_capability: major * 10 + minor.
-        sm_count: streaming multiprocessors.
-        clock_ghz: of the SMs.
-        l2_bytes: L2 cache.
-        shared_bytes_per_sm: shared memory of an SM.
         shared_bytes_per_block: the most that a block may ask for.
-        max_warps_per_sm: resident warps.
-        max_blocks_per_sm: resident blocks.
-        dram_bytes_per_us: device-memory bandwidth.
         l2_bytes_per_us: an estimate.
         bf16_flops_per_cycle: dense, of one SM.
         segment_gddr: 1.0 where the memory is GDDR or LPDDR, 0.0 where it is HBM.
@@ -90,9 +83,11 @@ class Board:
         )
 
 
+@cache
 def boards() -> Mapping[str, Board]:
     """Every board of the catalogue and of the tables, by slug."""
-    return _boards()
+    devices = (*catalogue(), *(listed_device(entry, "public listings") for entry in _file().boards))
+    return {device.slug: Board.of(device) for device in devices}
 
 
 class _Rates(BaseModel):
@@ -115,12 +110,6 @@ class _BoardsFile(BaseModel):
 @cache
 def _file() -> _BoardsFile:
     return validate(_BoardsFile, read_yaml(BOARDS))
-
-
-@cache
-def _boards() -> Mapping[str, Board]:
-    devices = (*catalogue(), *(listed_device(entry, "public listings") for entry in _file().boards))
-    return {device.slug: Board.of(device) for device in devices}
 
 
 def _rates(device: Device) -> _Rates:

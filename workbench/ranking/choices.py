@@ -13,7 +13,7 @@ from workbench.ranking.board import Board
 from workbench.ranking.grid import GRID, grid_tiles
 from workbench.ranking.legality import fits
 from workbench.ranking.shapes import assumed_workload
-from workbench.ranking.tables import EngineTable
+from workbench.ranking.tables import TableWinners
 from workbench.ranking.workload import Workload
 
 # Few tables are about boards with GDDR memory, so theirs count more, and there tables of 8-bit weights help too.
@@ -29,8 +29,6 @@ class Choice:
     """One workload on one GPU with the config that won.
 
     Attributes:
-        workload: the workload.
-        board: the GPU.
         candidates: rows of the grid that the winner was chosen among.
         shares: how sure each candidate is the best, summing to 1; None where the first candidate simply is.
         weight: how much it counts in a fit.
@@ -50,12 +48,12 @@ class Choice:
         return int(self.candidates[0 if self.shares is None else int(self.shares.argmax())])
 
 
-def choices_of(tables: Iterable[EngineTable]) -> tuple[Choice, ...]:
+def choices_of(tables: Iterable[TableWinners]) -> tuple[Choice, ...]:
     """The rows of tables, each among all configs that can launch; winners that cannot are left out."""
     return tuple(choice for table in tables for choice in _rows(table))
 
 
-def _rows(table: EngineTable) -> Iterable[Choice]:
+def _rows(table: TableWinners) -> Iterable[Choice]:
     legal: NDArray[np.int64] | None = None
     for tokens, winner in sorted(table.rows.items()):
         workload = assumed_workload(table.num_experts, table.intermediate_size, table.dtype, tokens)
@@ -73,7 +71,7 @@ def launchable(workload: Workload, board: Board) -> NDArray[np.int64]:
     return np.flatnonzero(fits(grid_tiles(), board.compute_capability, workload.element_bytes, limit))
 
 
-def _weight(table: EngineTable) -> float:
+def _weight(table: TableWinners) -> float:
     eight_bit = table.dtype in ("fp8_w8a8", "int8_w8a8")
     if table.board.segment_gddr:
         return GDDR_WEIGHT * (EIGHT_BIT_WEIGHT if eight_bit else 1.0)
@@ -95,7 +93,7 @@ def target(choices: Sequence[Choice]) -> tuple[NDArray[np.bool_], NDArray[np.flo
     return among, shares
 
 
-def linked(tables: Sequence[EngineTable], family: Callable[[Board], str]) -> NDArray[Any]:
+def linked(tables: Sequence[TableWinners], family: Callable[[Board], str]) -> NDArray[Any]:
     """[tables] a number for each table; tables that could tell of each other share one.
 
     Such are tables of one family of GPUs, E and N, whatever their dtype or engine, and tables of one content.

@@ -6,8 +6,11 @@ configs that did win as likely as it can. Fitting is deterministic.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from workbench.ranking.features import (
 )
 from workbench.ranking.grid import grid_tiles
 from workbench.ranking.ranker import Ranker
+from workbench.ranking.tables import CollectedTables
 from workbench.ranking.workload import Array, Tiles
 
 # Strength of the pull of constants to where they start, and of weights to 0, in units of one choice's likelihood.
@@ -60,6 +64,25 @@ def fit(
     constants = constants or fit_constants(counted)
     weights, slope = _fit_weights(counted, constants)
     return Ranker(constants, slope, weights, provenance or {})
+
+
+def provenance(
+    choices: Sequence[Choice], collected: CollectedTables | None, journals: Sequence[Path]
+) -> Mapping[str, Any]:
+    """What a fit says of itself: which tables and journals, how many rows of which GPUs, and when.
+
+    Args:
+        choices: all that were read; those of weight 0 do not count.
+        collected: the tables they come from, where there are some.
+        journals: folders of runs.
+    """
+    rows = Counter(f"{choice.board.name}, {choice.workload.dtype}" for choice in choices if choice.weight > 0)
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "tables": dict(collected.sources) if collected else {},
+        "journals": [journal.name for journal in journals],
+        "rows": dict(sorted(rows.items())),
+    }
 
 
 def fit_constants(choices: Sequence[Choice]) -> Constants:

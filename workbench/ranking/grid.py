@@ -20,7 +20,6 @@ VALUES: Mapping[str, tuple[int, ...]] = {
     "num_warps": (4, 8),
     "num_stages": (2, 3, 4, 5),
 }
-TOKENS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096)
 
 GRID: tuple[Row, ...] = tuple(product(*VALUES.values()))
 ROW_OF: Mapping[Row, int] = {row: place for place, row in enumerate(GRID)}

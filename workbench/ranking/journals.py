@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_bytes
 from workbench.devices.device import Device
 from workbench.ranking.board import Board
 from workbench.ranking.choices import Choice
@@ -19,6 +20,7 @@ from workbench.ranking.workload import PARAMETERS, Workload
 if TYPE_CHECKING:
     from workbench.trials.trial import Trial
 
+MAX_BYTES = 1 << 26
 # A journal's problem counts as this many rows of a table: it tells of all its configs, a row only of the best.
 JOURNAL_WEIGHT = 3.0
 # Times this share apart are told apart about three times in four.
@@ -76,10 +78,11 @@ def _row(trial: Trial) -> int | None:
 
 def _board(path: Path) -> Board:
     """The GPU of a run, from the figures that it recorded."""
+    if not path.is_file():
+        raise InputError("is missing, so that its folder is no run", file=path)
+    content = read_bytes(path, MAX_BYTES)
     try:
-        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["device"]
+        figures: dict[str, Any] = json.loads(content)["device"]
         return Board.of(Device(**{**figures, "aliases": tuple(figures["aliases"]), "sources": {}}))
-    except OSError as error:
-        raise InputError(f"is no run: {error.strerror}", file=path) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"does not describe its GPU ({type(error).__name__}: {error})", file=path) from error

@@ -18,7 +18,6 @@ class Placing:
     """Where a ranking puts one winner.
 
     Attributes:
-        choice: the workload, GPU and winner.
         rank: how many candidates it scores better, and half of those it scores the same.
         percentile: the rank as per cent of the candidates.
     """
@@ -33,7 +32,6 @@ class Worth:
     """Many placings in short.
 
     Attributes:
-        rows: how many.
         median: percentile.
         within: per cent of them in the best 10 and 30 per cent.
         top: per cent of them among the first 50, 100 and 200.

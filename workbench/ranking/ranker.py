@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_bytes
 from workbench.devices.device import Device
 from workbench.ranking.board import Board
 from workbench.ranking.cost import START, Constants, CostModel
@@ -110,12 +111,9 @@ def load_ranker(path: Path) -> Ranker:
     Raises:
         InputError: the file cannot be read, or is no fit of this version.
     """
+    content = read_bytes(path, MAX_BYTES)
     try:
-        with path.open("rb") as file:
-            fields = json.loads(file.read(MAX_BYTES))
-        return _parse(fields)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
+        return _parse(json.loads(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"is no {SCHEMA} file ({type(error).__name__}: {error})", file=path) from error
 

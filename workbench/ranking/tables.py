@@ -23,7 +23,7 @@ from typing import Any
 
 from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
-from workbench.base.files import DAMAGED_ARCHIVE
+from workbench.base.files import DAMAGED_ARCHIVE, read_bytes
 from workbench.base.text import brief
 from workbench.ranking.board import Board, boards
 from workbench.ranking.grid import ROW_OF, Row
@@ -44,12 +44,11 @@ _NAME = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineTable:
-    """One table, as far as it is about a GPU, a dtype and a grid that are known.
+class TableWinners:
+    """The winners in one table, as far as it is about a GPU, a dtype and a grid that are known.
 
     Attributes:
         source: the file, for people.
-        board: the GPU.
         num_experts: E on one GPU.
         intermediate_size: N on one GPU.
         dtype: of weights and activations.
@@ -67,21 +66,20 @@ class EngineTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CollectedTables:
     """The tables of some sources, each content once, and what was left out.
 
     Attributes:
-        tables: the tables.
         left_out: how many tables and rows were left out, by reason.
         sources: how many tables each source gave, by its name.
     """
 
-    tables: tuple[EngineTable, ...]
+    tables: tuple[TableWinners, ...]
     left_out: Mapping[str, int]
     sources: Mapping[str, int]
 
 
-def read_tables(sources: Iterable[str | Path]) -> Reading:
+def collect_tables(sources: Iterable[str | Path]) -> CollectedTables:
     """Reads all tables of some sources; a table that two engines ship counts once.
 
     Args:
@@ -92,7 +90,7 @@ def read_tables(sources: Iterable[str | Path]) -> Reading:
     """
     left_out: Counter[str] = Counter()
     counts: dict[str, int] = {}
-    tables: dict[object, EngineTable] = {}
+    tables: dict[object, TableWinners] = {}
     for source in sources:
         before = len(tables)
         for path, content in _files(str(source)):
@@ -104,10 +102,10 @@ def read_tables(sources: Iterable[str | Path]) -> Reading:
             ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "no file named like one"
         )
         raise InputError(f"no table of a known GPU in {', '.join(counts) or 'no source'}: {what}")
-    return Reading(tuple(tables.values()), dict(left_out), counts)
+    return CollectedTables(tuple(tables.values()), dict(left_out), counts)
 
 
-def _content(table: EngineTable) -> object:
+def _content(table: TableWinners) -> object:
     rows = tuple(sorted(table.rows.items()))
     return table.board.name, table.num_experts, table.intermediate_size, table.dtype, table.block_scaled, rows
 
@@ -133,8 +131,12 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
         members = [each for each in archive.infolist() if _is_table(each.filename)]
         _check_count(len(members), path)
         for member in members:
+            place = f"{path.name}:{member.filename}"
             with archive.open(member) as file:
-                yield f"{path.name}:{member.filename}", file.read(MAX_BYTES + 1)
+                content = file.read(MAX_BYTES + 1)
+            if len(content) > MAX_BYTES:
+                raise InputError(f"is larger than {MAX_BYTES} bytes, the most that is read", file=place)
+            yield place, content
 
 
 def _loose(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -142,8 +144,7 @@ def _loose(path: Path) -> Iterator[tuple[str, bytes]]:
     tables = [each for each in files if _is_table(each.as_posix())]
     _check_count(len(tables), path)
     for each in tables:
-        with each.open("rb") as file:
-            yield str(each), file.read(MAX_BYTES + 1)
+        yield str(each), read_bytes(each, MAX_BYTES)
 
 
 def _check_count(count: int, path: Path) -> None:
@@ -155,7 +156,7 @@ def _is_table(path: str) -> bool:
     return PurePosixPath(path).name.startswith("E=") and path.endswith(".json")
 
 
-def _parse(path: str, content: bytes, left_out: Counter[str]) -> EngineTable | None:
+def _parse(path: str, content: bytes, left_out: Counter[str]) -> TableWinners | None:
     """The table of a file, or None where it is left out."""
     named = _NAME.fullmatch(PurePosixPath(path.rpartition(":")[2]).name)
     if reason := _why_left_out(path, named):
@@ -166,7 +167,7 @@ def _parse(path: str, content: bytes, left_out: Counter[str]) -> EngineTable | N
     if not rows:
         left_out["tables without a row of the grid"] += 1
         return None
-    return EngineTable(
+    return TableWinners(
         source=path,
         board=boards()[device_slug(named["device"])],
         num_experts=int(named["experts"]),
@@ -190,8 +191,6 @@ def _why_left_out(path: str, named: re.Match[str] | None) -> str | None:
 
 
 def _load(path: str, content: bytes) -> dict[str, Any]:
-    if len(content) > MAX_BYTES:
-        raise InputError(f"is larger than {MAX_BYTES} bytes, the most that is read", file=path)
     try:
         table = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from workbench.replay.family import DEVICE, Family, problem_key, read_family, read_landscapes
-from workbench.replay.landscape import Failure, Landscape
+from workbench.replay.landscape import Landscape, RecordedFailure
 from workbench.replay.noise import Noise, NoisyGpu, NoisyTimer
 
 __all__ = [
     "DEVICE",
-    "Failure",
     "Family",
     "Landscape",
     "Noise",
     "NoisyGpu",
     "NoisyTimer",
+    "RecordedFailure",
     "problem_key",
     "read_family",
     "read_landscapes",

@@ -16,9 +16,8 @@ class RecordedDevice:
     """A GPU of which nothing but the name is known.
 
     Attributes:
-        slug: the name that results are filed under.
-        device_name: the name in the recording.
-        arch: `unknown`.
+        slug: what results are filed under.
+        device_name: as the recording has it.
     """
 
     slug: str

@@ -82,7 +82,7 @@ def read_landscapes(path: Path) -> tuple[Landscape, ...]:
     """
     if journals.is_journal(path):
         return journals.landscapes_of(path)
-    content = recording.read_bytes(path)
+    content = recording.read_recording(path)
     top = recording.parse_json(content, path)
     if not kernel_tuner.looks_like(top):
         what = "is no recording; allowed: a run's folder (runs/<run id>), or a cache file of Kernel Tuner's"

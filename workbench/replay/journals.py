@@ -12,7 +12,7 @@ from moe_kernels.tunable import Axis, Parameter, Problem
 from moe_kernels.tuned import source_hash
 from workbench.base.errors import InputError
 from workbench.replay import recording
-from workbench.replay.landscape import Failure, Landscape
+from workbench.replay.landscape import Landscape, RecordedFailure
 from workbench.trials.config_table import ConfigTable
 from workbench.trials.journal import read_trials
 from workbench.trials.trial import Candidate, Status, Trial, digest, trial_id
@@ -47,7 +47,7 @@ class _About:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        top = recording.parse_json(recording.read_bytes(path), path)
+        top = recording.parse_json(recording.read_recording(path), path)
         if not isinstance(top, dict):
             raise InputError("wrong schema: must be a mapping", file=path)
         kernel = recording.taken(top, "kernel", dict, path)
@@ -145,6 +145,6 @@ def _landscape(path: Path, about: _About, trials: Sequence[Trial]) -> Landscape:
         parameters=about.parameters,
         table=table,
         times_us=np.array([np.nan if time is None else time for time in times], dtype=np.float64),
-        failures={row: Failure(trial.status, trial.reason or "") for row, trial in failed},
+        failures={row: RecordedFailure(trial.status, trial.reason or "") for row, trial in failed},
         resources={row: trial.resources for row, trial in enumerate(trials) if trial.resources},
     )

@@ -16,7 +16,7 @@ from moe_kernels.tunable import Axis, Value
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.replay import recording
-from workbench.replay.landscape import Failure, Landscape
+from workbench.replay.landscape import Landscape, RecordedFailure
 from workbench.trials.config_table import ConfigTable
 from workbench.trials.trial import Status
 
@@ -36,7 +36,7 @@ _AXES = ("x", "y", "z")
 class _Entry:
     code: tuple[int, ...]
     time_us: float
-    failure: Failure | None
+    failure: RecordedFailure | None
 
 
 def looks_like(top: Any) -> bool:
@@ -119,15 +119,17 @@ def _code(name: str, value: Any, values: Sequence[Value], path: Path, where: str
     raise InputError(what, file=path, key=where)
 
 
-def _time(time: Any, path: Path, where: str) -> tuple[float, Failure | None]:
+def _time(time: Any, path: Path, where: str) -> tuple[float, RecordedFailure | None]:
     if isinstance(time, str):
-        return float("nan"), Failure(_STATUS.get(time, Status.CRASHED), f"recorded as {brief(time, 80)}")
+        return float("nan"), RecordedFailure(
+            _STATUS.get(time, Status.CRASHED), f"recorded as {brief(time, 80)}"
+        )
     if not isinstance(time, int | float) or isinstance(time, bool):
         raise InputError(
             "wrong schema: time must be milliseconds or the name of a failure", file=path, key=where
         )
     if time == FAILED_MS:
-        return float("nan"), Failure(Status.CRASHED, "recorded as 1e20 ms")
+        return float("nan"), RecordedFailure(Status.CRASHED, "recorded as 1e20 ms")
     return recording.positive_time(float(time), path, where) * US_PER_MS, None
 
 

@@ -16,11 +16,10 @@ from workbench.trials.trial import Resources, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RecordedFailure:
     """Why a recorded config has no time.
 
     Attributes:
-        status: how it ended.
         reason: in the recording's words.
     """
 
@@ -33,14 +32,11 @@ class Landscape:
     """One kernel on one problem on one GPU, as recorded.
 
     Attributes:
-        path: the recording.
         digest: of the recording's content.
-        kernel: the kernel's name.
         device_name: the GPU, as its driver names it.
         problem: every axis.
         axes: the problem's axes, one of them the ladder.
         parameters: what was varied or held, with the kinds that a search may assume.
-        table: every recorded config.
         times_us: [configs], microseconds; NaN where the config failed.
         failures: why, by row of the table.
         resources: what the compiled code needs, by row, where that was recorded.
@@ -55,7 +51,7 @@ class Landscape:
     parameters: tuple[Parameter, ...]
     table: ConfigTable
     times_us: NDArray[np.float64]
-    failures: Mapping[int, Failure]
+    failures: Mapping[int, RecordedFailure]
     resources: Mapping[int, tuple[Resources, ...]] = field(default_factory=dict)
 
     @property

@@ -17,8 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from workbench.measure.clocks import ClockReading
 
@@ -29,29 +31,29 @@ ROUND_CORRELATION = 0.9
 THROTTLED_ROUNDS = 12
 
 
+def _share(most: float, description: str) -> Any:
+    return Field(ge=0, le=most, description=description)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """How noisy the replayed GPU is; shares of the time.
+    """Noise drawn over recorded times; every figure but the seed is a share of the time, or a share of samples."""
 
-    Attributes:
-        seed: of every draw.
-        drift: standard deviation between windows, and of the wandering within one.
-        placement: standard deviation of a config's bias within one process.
-        jitter: standard deviation of a single sample.
-        burst_rate: share of samples that are hit by a burst.
-        burst: mean slow-down of such a sample.
-        throttle: slow-down of the throttle step.
-        throttle_rate: share of windows that have one.
-    """
+    # A sweep file holds these very fields, so pydantic checks them there.
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    seed: int = 0
-    drift: float = 0.02
-    placement: float = 0.001
-    jitter: float = 0.01
-    burst_rate: float = 0.02
-    burst: float = 0.2
-    throttle: float = 0.15
-    throttle_rate: float = 0.2
+    seed: Annotated[int, Field(ge=0, lt=1 << 32, description="Of every draw.")] = 0
+    drift: Annotated[
+        float, _share(0.5, "Standard deviation between windows (batches), and of the wandering within one.")
+    ] = 0.02
+    placement: Annotated[float, _share(0.5, "Standard deviation of a config's bias within one process.")] = (
+        0.001
+    )
+    jitter: Annotated[float, _share(0.5, "Standard deviation of a single sample.")] = 0.01
+    burst_rate: Annotated[float, _share(1, "Share of the samples that a burst hits.")] = 0.02
+    burst: Annotated[float, _share(10, "Mean slow-down of such a sample.")] = 0.2
+    throttle: Annotated[float, _share(10, "Slow-down of the throttle step.")] = 0.15
+    throttle_rate: Annotated[float, _share(1, "Share of windows that have one.")] = 0.2
 
 
 class NoisyGpu:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import math
 import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from moe_kernels.tunable import Parameter, Value
 from workbench.base.errors import InputError
+from workbench.base.files import read_bytes
 from workbench.base.text import brief
 
 MAX_BYTES = 1 << 30
@@ -21,22 +20,13 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's content, unpacked where its name ends in `.gz`.
+def read_recording(path: Path) -> bytes:
+    """A recording's content, unpacked where its name ends in `.gz`.
 
     Raises:
         InputError: it cannot be read, or its gzip is damaged or unpacks to more than a recording has.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"truncated or damaged gzip ({error})", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
-    if len(content) > MAX_BYTES:
-        raise InputError(f"holds more than {MAX_BYTES} bytes, the most that is read", file=path)
-    return content
+    return read_bytes(path, MAX_BYTES, packed=path.suffix == ".gz")
 
 
 def digest_of(content: bytes) -> str:

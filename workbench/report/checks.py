@@ -12,8 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from workbench.devices import catalogue, detect_device, driver_installed, driver_version
-from workbench.report.doctor import Check, Diagnosis, Evidence
-from workbench.report.trials import compile_checks, interpreter_check, launch_check, running
+from workbench.report.doctor import Check, Diagnosis
+from workbench.report.probe_checks import compile_checks, interpreter_check, launch_check, running
+from workbench.trials.trial import Evidence
 
 MINIMUM_PYTHON = (3, 11)
 MINIMUM = {"torch": (2, 11), "triton": (3, 6)}
@@ -23,7 +24,7 @@ REINSTALL = "reinstall triton; its wheel ships the tool (or set TRITON_{}_PATH)"
 
 def diagnose() -> Diagnosis:
     """Looks at this machine; takes some seconds, since it compiles and runs small kernels."""
-    # The trials are processes of their own and run while the rest is looked at.
+    # The probes are processes of their own and run while the rest is looked at.
     with running("compile") as compiling, running("interpret") as interpreting:
         environment = (python_check(), *(package_check(name) for name in MINIMUM), cores_check())
         gpu = gpu_check()
@@ -41,7 +42,8 @@ def evidence_of(checks: tuple[Check, ...]) -> tuple[Evidence, ...]:
     works = {check.name for check in checks if check.ok}
     measured = "launch on the GPU" in works
     modelled = {"cuobjdump", "interpreter"} <= works and any(name.startswith("compile for") for name in works)
-    return (*_if(measured, "measured"), *_if(modelled, "modelled"))
+    possible = {Evidence.MEASURED: measured, Evidence.MODELLED: modelled}
+    return tuple(kind for kind, can in possible.items() if can)
 
 
 def python_check() -> Check:
@@ -148,10 +150,6 @@ def _why_no_gpu() -> str:
     if not driver_installed():
         return "no NVIDIA driver"
     return "a driver, but torch sees no CUDA GPU: a CPU build of torch, or CUDA_VISIBLE_DEVICES hides it"
-
-
-def _if(can: bool, kind: Evidence) -> tuple[Evidence, ...]:
-    return (kind,) if can else ()
 
 
 def _release(text: str) -> tuple[int, ...]:

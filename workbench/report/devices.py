@@ -5,10 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
+from workbench.base.frames import Dtype, frame_of
 from workbench.devices import Device
 from workbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 AT_HAND = "*"
 
@@ -74,6 +79,20 @@ def device_record(device: Device, *, at_hand: bool = False) -> Mapping[str, Any]
     """One GPU for JSON: the fields of `Device`, its architecture, and whether it is the one at hand."""
     fields = {field.name: getattr(device, field.name) for field in dataclasses.fields(device)}
     return {"arch": device.arch, "at_hand": at_hand, **fields}
+
+
+def devices_frame(records: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """A row a GPU: what `device_record` gives, without the sources; aliases are joined by spaces."""
+    dtypes: Mapping[type, Dtype] = {
+        str: "string",
+        int: "Int64",
+        float: "float64",
+        bool: "boolean",
+        tuple: "string",
+    }
+    plain = [{**record, "aliases": " ".join(record["aliases"])} for record in records]
+    columns = {name: dtypes[type(value)] for name, value in records[0].items() if name != "sources"}
+    return frame_of(plain, {name: (dtype, itemgetter(name)) for name, dtype in columns.items()})
 
 
 def _row(device: Device, mark: str) -> tuple[str, ...]:

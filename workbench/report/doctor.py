@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from workbench.report.table import Column, Table
+from workbench.trials.trial import Evidence
 
 State = Literal["ok", "warning", "missing"]
-Evidence = Literal["measured", "modelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: what was checked.
         state: ok, warning (works with less) or missing.
-        detail: what was found.
-        remedy: what to do about it; empty where nothing is to be done.
+        remedy: empty where nothing is to be done.
     """
 
     name: str
@@ -48,12 +46,14 @@ class Diagnosis:
 
 
 VERDICTS: Mapping[tuple[Evidence, ...], str] = {
-    ("measured", "modelled"): (
+    (Evidence.MEASURED, Evidence.MODELLED): (
         "Sweeps for the GPU at hand are measured; for any other GPU they are modelled: compiled for it and "
         "ranked by a model, never timed."
     ),
-    ("measured",): "Sweeps for the GPU at hand are measured; for any other GPU this machine can run none.",
-    ("modelled",): (
+    (
+        Evidence.MEASURED,
+    ): "Sweeps for the GPU at hand are measured; for any other GPU this machine can run none.",
+    (Evidence.MODELLED,): (
         "Sweeps are modelled: compiled for a GPU that is not here and ranked by a model. Nothing is timed; "
         "take the shortlist to the GPU."
     ),

@@ -12,10 +12,10 @@ from typing import Any
 from moe_kernels.tunable import Problem
 from workbench.base.text import pairs
 from workbench.devices.device import Device
+from workbench.integrations.engine_winners import ProblemWinners
 from workbench.integrations.engines import Engine
-from workbench.integrations.engines.backends import reading
+from workbench.integrations.engines.backends import table_use
 from workbench.integrations.export import ExportedRow, ExportedTable
-from workbench.integrations.results import ProblemWinners
 from workbench.report.table import Column, Table
 
 MODELLED = (
@@ -36,11 +36,6 @@ class Export:
     """What was exported, and from what.
 
     Attributes:
-        engine: who will load it.
-        tables: what was written.
-        winners: what they come from.
-        device: the GPU.
-        out: the folder.
         source_hash: of the kernel as it is now and as a problem sees it, None where it is not at hand.
         shipped: where the engine's installed package has its own tables, None where it is not installed.
     """
@@ -142,7 +137,7 @@ def _changed(winners: ProblemWinners, export: Export) -> list[str]:
 
 def _read(table: ExportedTable, export: Export) -> list[str]:
     dtype, largest = str(table.problem["dtype"]), max(table.rows)
-    found = reading(export.engine.name, dtype, export.device.compute_capability, largest)
+    found = table_use(export.engine.name, dtype, export.device.compute_capability, largest)
     if found.answer == "yes":
         return []
     remedy = f"; {found.remedy}" if found.remedy else ""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.integrations.finding import SEVERITIES, Finding
+from workbench.integrations.lint.findings import SEVERITIES, Finding
 from workbench.report.table import Column, Table
 
 _COLUMNS = (Column("severity"), Column("rule"), Column("key"), Column("what"))

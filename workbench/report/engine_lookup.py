@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.base.text import pairs
-from workbench.integrations.locate import EngineAnswer
+from workbench.integrations.engine_lookup import EngineLookup
 from workbench.report.table import Column, Table
 
 _ANSWER = (Column("item", style="bold"), Column("value"))
@@ -18,15 +18,15 @@ _READS = {
 }
 
 
-def engine_tables(answer: EngineAnswer) -> tuple[Table, ...]:
+def engine_tables(answer: EngineLookup) -> tuple[Table, ...]:
     """What the engine runs with, and the places where it looks."""
     lines = (
         ("engine", f"{answer.engine.title} (as of {answer.engine.version})"),
         ("device", answer.device_name),
         ("problem", f"{pairs(answer.problem)}, {answer.tokens} tokens"),
         ("looks for", answer.name),
-        ("reads it", f"{_READS[answer.reading.answer]}: {answer.reading.backend}, {answer.reading.why}"),
-        ("to have it read", answer.reading.remedy),
+        ("reads it", f"{_READS[answer.use.answer]}: {answer.use.backend}, {answer.use.why}"),
+        ("to have it read", answer.use.remedy),
         ("takes", _takes(answer)),
         ("config", pairs(answer.config) if answer.config else "not known for this GPU"),
         *(("note", note) for note in answer.notes),
@@ -40,7 +40,7 @@ def engine_tables(answer: EngineAnswer) -> tuple[Table, ...]:
     )
 
 
-def _takes(answer: EngineAnswer) -> str:
+def _takes(answer: EngineLookup) -> str:
     if answer.table is None:
         return "its default config, from a heuristic"
     return f"the row for {answer.row} tokens of {answer.table.path}"
@@ -50,7 +50,7 @@ def _found(state: str, reason: str) -> str:
     return f"{state}: {reason}" if reason else state
 
 
-def engine_record(answer: EngineAnswer) -> dict[str, Any]:
+def engine_record(answer: EngineLookup) -> dict[str, Any]:
     """The same for JSON."""
     return {
         "engine": answer.engine.name,
@@ -63,10 +63,10 @@ def engine_record(answer: EngineAnswer) -> dict[str, Any]:
         "row": answer.row,
         "is_default": answer.table is None,
         "config": answer.config,
-        "reads_it": answer.reading.answer,
-        "backend": answer.reading.backend,
-        "why": answer.reading.why,
-        "remedy": answer.reading.remedy or None,
+        "reads_it": answer.use.answer,
+        "backend": answer.use.backend,
+        "why": answer.use.why,
+        "remedy": answer.use.remedy or None,
         "places": [
             {"origin": each.origin, "path": each.path, "state": each.state, "reason": each.reason or None}
             for each in answer.places

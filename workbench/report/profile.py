@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from workbench.base.files import write_whole
 from workbench.report.markdown import markdown
@@ -13,58 +13,55 @@ from workbench.report.table import Column, Table, json_text
 from workbench.report.trace_cells import count, percent, spread
 from workbench.report.trace_diff import diff_classes_table, diff_record, step_table
 from workbench.report.trace_page import page_html, page_record
-from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
+from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table, of_arm
 from workbench.timeline.agreement import Agreement, Difference
 from workbench.timeline.chrome import arm_of, chrome_trace, write_trace
 from workbench.timeline.diff import Diff, compare
 from workbench.timeline.page import typical_step
 from workbench.timeline.profile import ROUNDS, Profile, ProfiledArm
-from workbench.timeline.record import summary_record
+from workbench.timeline.record import ArmRecord, ProfileRecord, summary_record
 
-SCHEMA = "workbench.profile/1"
 WITHHELD = "A gate failed: no speed-up is shown."
 _KERNELS = 12
 
 
-def profile_record(profile: Profile) -> Mapping[str, Any]:
-    """The profile for JSON; times in microseconds, shares as fractions."""
+def profile_record(profile: Profile) -> ProfileRecord:
+    """What is saved of a profile."""
     request = profile.request
-    speedups = profile.speedups
-    return {
-        "schema": SCHEMA,
-        "model": request.model,
-        "depth": request.config.depth,
-        "batch": request.batch,
-        "context": request.context,
-        "steps": request.steps,
-        "rounds": ROUNDS,
-        "graph": request.graph,
-        "device": request.device.type,
-        "seed": request.seed,
-        "basis": request.basis,
-        "device_names": list(profile.arms[0].summary.device_names),
-        "evidence": "measured",
-        "weights": "random",
-        "passed": not profile.failures,
-        "failures": list(profile.failures),
-        "notes": list(_notes(profile)),
-        "tuned_from": dict(profile.tuned_from),
-        "arms": {each.arm.name: _arm_record(profile, each) for each in profile.arms},
-        "correctness": [dataclasses.asdict(each) for each in profile.agreements],
-        "speedups": None if speedups is None else [dataclasses.asdict(each) for each in speedups],
-        "diffs": [diff_record(diff) for diff in _diffs(profile)],
-    }
+    return ProfileRecord(
+        model=request.model,
+        depth=request.config.depth,
+        batch=request.batch,
+        context=request.context,
+        steps=request.steps,
+        rounds=ROUNDS,
+        graph=request.graph,
+        device=request.device.type,
+        seed=request.seed,
+        basis=request.basis,
+        device_names=profile.arms[0].summary.device_names,
+        evidence="measured",
+        weights="random",
+        passed=not profile.failures,
+        failures=profile.failures,
+        notes=tuple(_notes(profile)),
+        tuned_from=profile.tuned_from,
+        arms={each.arm.name: _arm_record(profile, each) for each in profile.arms},
+        correctness=profile.agreements,
+        speedups=profile.speedups,
+        diffs=tuple(diff_record(diff) for diff in _diffs(profile)),
+    )
 
 
-def _arm_record(profile: Profile, each: ProfiledArm) -> Mapping[str, Any]:
-    return {
-        "description": each.arm.description,
-        "trace": each.analysis.trace.file,
-        "liveness": list(each.failures),
+def _arm_record(profile: Profile, each: ProfiledArm) -> ArmRecord:
+    return ArmRecord(
+        description=each.arm.description,
+        trace=each.analysis.trace.file,
+        liveness=each.failures,
         # Without a comparison, nothing invites to make one.
-        "step_us": None if profile.failures else dataclasses.asdict(each.step_us),
-        "summary": summary_record(each.summary),
-    }
+        step_us=None if profile.failures else each.step_us,
+        summary=summary_record(each.summary),
+    )
 
 
 def profile_tables(profile: Profile) -> tuple[Table, ...]:
@@ -75,9 +72,8 @@ def profile_tables(profile: Profile) -> tuple[Table, ...]:
     for diff in _diffs(profile):
         tables += [step_table(diff), diff_classes_table(diff)]
     for each in profile.arms:
-        for table in (classes_table(each.summary), kernels_table(each.summary, _KERNELS)):
-            title = f"{each.arm.name}: {table.title[0].lower()}{table.title[1:]}"
-            tables.append(dataclasses.replace(table, title=title))
+        beside = classes_table(each.summary), kernels_table(each.summary, _KERNELS)
+        tables += [of_arm(each.arm.name, table) for table in beside]
     return tuple(tables)
 
 
@@ -202,7 +198,7 @@ def write_profile(profile: Profile, folder: Path) -> Mapping[str, Path]:
     files |= {"merged": folder / "merged.json.gz", "summary": folder / "summary.json"}
     files |= {"markdown": folder / "summary.md", "page": folder / "timeline.html"}
     write_trace(files["merged"], chrome_trace(arms))
-    write_whole(files["summary"], json_text(profile_record(profile)) + "\n")
+    write_whole(files["summary"], json_text(msgspec.to_builtins(profile_record(profile))) + "\n")
     write_whole(files["markdown"], markdown(profile_tables(profile)))
     write_whole(files["page"], _page(profile))
     return files

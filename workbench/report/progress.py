@@ -18,7 +18,7 @@ from rich.progress import (
 
 from workbench.report.evidence import EVIDENCE, mark_of
 from workbench.report.sweep import config_label, device_label, problem_label
-from workbench.sweep.evaluators.modelled import Workload
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.trials.trial import Stage, Status, Trial
@@ -102,12 +102,12 @@ class SweepProgress:
         speedup = f", {times['default'] / best:.2f}x the default" if "default" in times else ""
         self._best = f"{label}: best {mark_of(self._plan.evidence)}{best:.2f} us{speedup}"
 
-    def work(self, workload: Workload) -> None:
+    def work(self, count: WorkCount) -> None:
         """Shows how much of the work is done: by trials where they are timed, else by compiles and checks."""
         if self._plan.is_timed or self._plan.is_ranked:
-            self._show_trials(workload.stage)
+            self._show_trials(count.stage)
         else:
-            self._display.show(self._told(workload.stage), workload.done, workload.planned)
+            self._display.show(self._told(count.stage), count.done, count.planned)
 
     def _show_trials(self, stage: Stage) -> None:
         self._display.show(self._told(stage), self._known - (self._total - self._new), max(1, self._new))

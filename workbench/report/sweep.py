@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from moe_kernels.tunable import Config, Problem
-from moe_kernels.tuned import explain, refresh, results_folders
+from moe_kernels.tuned import explain, results_folders
+from workbench.base.text import pairs
 from workbench.replay import DEVICE
 from workbench.sweep.outcome import ProblemOutcome, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.select import fastest
 from workbench.trials.trial import Evidence, Status, Trial
+from workbench.trials.winners import differing
 
-RESULTS_VARIABLE = "WORKBENCH_RESULTS"
 SHORTLISTED_A_PROBLEM = 3
 
 
@@ -28,7 +27,6 @@ class Shortlisted:
     """A config that is among the best of some problems.
 
     Attributes:
-        config: every parameter.
         problems: where it is among the best, as labels.
     """
 
@@ -37,12 +35,10 @@ class Shortlisted:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class AlikeFailures:
     """Trials that ended the same way.
 
     Attributes:
-        status: how.
-        count: how many.
         reason: of the first of them.
     """
 
@@ -56,16 +52,14 @@ class SweepReport:
     """All that is told of one finished sweep.
 
     Attributes:
-        outcome: what it found.
         failures: what did not work, most frequent first.
         shortlist: what to take to the GPU, where nothing was timed.
         loaded: rows that a lookup in the results folder returns, of those that were published.
-        published: rows that were published.
         found_unaided: True where lookups from the current folder look in the results folder anyway.
     """
 
     outcome: SweepOutcome
-    failures: tuple[Failure, ...]
+    failures: tuple[AlikeFailures, ...]
     shortlist: tuple[Shortlisted, ...]
     loaded: int
     published: int
@@ -77,40 +71,22 @@ def sweep_report(outcome: SweepOutcome) -> SweepReport:
     modelled = outcome.plan.evidence is Evidence.MODELLED
     published = [each for each in outcome.problems if each.published and not each.published.kept]
     out = outcome.plan.out.resolve()
-    found_unaided = any(folder.path.resolve() == out for folder in results_folders())
-    with _looking_in(out):
-        loaded = sum(_is_loaded(outcome.plan, each) for each in published if not outcome.plan.family)
     return SweepReport(
         outcome=outcome,
         failures=_failures(outcome),
         shortlist=_shortlist(outcome) if modelled else (),
-        loaded=loaded,
+        loaded=sum(_is_loaded(outcome.plan, each, out) for each in published if not outcome.plan.family),
         published=len(published),
-        found_unaided=found_unaided,
+        found_unaided=any(folder.path.resolve() == out for folder in results_folders()),
     )
 
 
-@contextmanager
-def _looking_in(folder: Path) -> Iterator[None]:
-    """Has the lookup look in this folder first, as it would under `WORKBENCH_RESULTS`."""
-    before = os.environ.get(RESULTS_VARIABLE)
-    os.environ[RESULTS_VARIABLE] = str(folder)
-    refresh()
-    try:
-        yield
-    finally:
-        os.environ.pop(RESULTS_VARIABLE)
-        if before is not None:
-            os.environ[RESULTS_VARIABLE] = before
-        refresh()
-
-
-def _failures(outcome: SweepOutcome) -> tuple[Failure, ...]:
+def _failures(outcome: SweepOutcome) -> tuple[AlikeFailures, ...]:
     failed = [each for problem in outcome.problems for each in problem.trials if each.status is not Status.OK]
     kinds: dict[tuple[Status, str], list[Trial]] = defaultdict(list)
     for trial in failed:
         kinds[trial.status, trial.reason or ""].append(trial)
-    rows = (Failure(status, len(trials), reason) for (status, reason), trials in kinds.items())
+    rows = (AlikeFailures(status, len(trials), reason) for (status, reason), trials in kinds.items())
     return tuple(sorted(rows, key=lambda row: -row.count))
 
 
@@ -123,19 +99,17 @@ def _shortlist(outcome: SweepOutcome) -> tuple[Shortlisted, ...]:
     return tuple(Shortlisted(json.loads(config), tuple(problems)) for config, problems in ranked)
 
 
-def _is_loaded(plan: SweepPlan, outcome: ProblemOutcome) -> bool:
+def _is_loaded(plan: SweepPlan, outcome: ProblemOutcome, out: Path) -> bool:
+    """Whether a lookup that admits modelled rows takes, from a results folder, the row that was published there."""
     assert outcome.winner is not None
+    assert outcome.published is not None
     ladder = plan.kernel.ladder.name
     shared = {name: value for name, value in outcome.problem.items() if name != ladder}
     tokens = int(outcome.problem[ladder])
-    found = explain(plan.kernel, shared, tokens, plan.device.slug, evidence="modelled")
-    assert outcome.published is not None
-    return dict(found.config) == dict(outcome.winner.config) and _is_from(found, outcome.published.path)
-
-
-def _is_from(explanation: Any, path: Any) -> bool:
-    places = (file.path for file in explanation.files if explanation.taken in file.rows)
-    return any(place.resolve() == path.resolve() for place in places)
+    found = explain(plan.kernel, shared, tokens, plan.device.slug, evidence="modelled", folders=[out])
+    places = {file.path.resolve() for file in found.files if found.taken in file.rows}
+    is_from_there = outcome.published.path.resolve() in places
+    return is_from_there and dict(found.config) == dict(outcome.winner.config)
 
 
 def problem_label(problem: Problem, plan: SweepPlan) -> str:
@@ -155,12 +129,7 @@ def device_label(plan: SweepPlan) -> str:
 
 def config_label(config: Config, default: Config) -> str:
     """A config in short: what differs from the default, or `default`."""
-    return config_text({name: value for name, value in config.items() if default[name] != value}) or "default"
-
-
-def config_text(config: Config) -> str:
-    """A config in full: `algorithm=select num_warps=1 ...`."""
-    return " ".join(f"{name}={value}" for name, value in config.items())
+    return pairs(differing(config, default)) or "default"
 
 
 def sweep_record(report: SweepReport) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from moe_kernels.tunable import Config
+from workbench.base.text import pairs
 from workbench.report.evidence import EVIDENCE, mark_of
 from workbench.report.sweep import (
-    RESULTS_VARIABLE,
     SHORTLISTED_A_PROBLEM,
-    Failure,
+    AlikeFailures,
     SweepReport,
     config_label,
-    config_text,
     device_label,
     problem_label,
 )
@@ -74,7 +73,7 @@ def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mar
 
 def _notes(report: SweepReport) -> Iterator[str]:
     plan = report.outcome.plan
-    yield f"default: {config_text(plan.kernel.default_config)}"
+    yield f"default: {pairs(plan.kernel.default_config)}"
     if plan.evidence is Evidence.MODELLED:
         yield (
             "Nothing was timed. Each config was compiled for this GPU, run in Triton's interpreter against the "
@@ -96,13 +95,13 @@ def _notes(report: SweepReport) -> Iterator[str]:
 def _loading_note(report: SweepReport) -> str:
     """Whether the model module would load what was just published, asked of the lookup itself."""
     plan = report.outcome.plan
-    needs = [] if report.found_unaided else [f"{RESULTS_VARIABLE}={plan.out}"]
+    needs = [] if report.found_unaided else [f"WORKBENCH_RESULTS={plan.out}"]
     needs += ["WORKBENCH_EVIDENCE=modelled"] if plan.evidence is Evidence.MODELLED else []
     under = f" under {' '.join(needs)}" if needs else ""
     return f"The model module's lookup loads {report.loaded} of these {report.published} rows{under}."
 
 
-def _failures_table(failures: Sequence[Failure]) -> Table:
+def _failures_table(failures: Sequence[AlikeFailures]) -> Table:
     columns = (Column("status"), Column("trials", "right"), Column("first reason"))
     rows = tuple(
         (failure.status.value, str(failure.count), failure.reason) for failure in failures[:SHORTLIST_ROWS]

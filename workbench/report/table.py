@@ -26,10 +26,8 @@ class Table:
     """A table ready to print: every cell is a string already.
 
     Attributes:
-        title: printed above.
         columns: one per cell of a row.
         rows: the cells; markup in them is printed literally, and what is not printable is spelled.
-        notes: lines printed below.
     """
 
     title: str

@@ -15,9 +15,9 @@ import numpy as np
 
 from moe_kernels.tunable import Problem
 from workbench.search.gaussian.coordinates import Coordinates
-from workbench.search.gaussian.evidence import Evidence
 from workbench.search.gaussian.lesson import Lesson
-from workbench.search.gaussian.problem import ProblemSearch
+from workbench.search.gaussian.problem_data import ProblemData
+from workbench.search.gaussian.problem_search import ProblemSearch
 from workbench.search.gaussian.threads import one_thread
 from workbench.search.strategy import Known, SearchTask, SeedGroup, SeedRow, Strategy
 
@@ -49,7 +49,7 @@ class Auto(Strategy):
 
     def know(self, problem: int, config: int, known: Known) -> None:
         """Takes what the compiler says of a config into account, also for configs like it."""
-        self._search(problem).evidence.resources.add(config, known)
+        self._search(problem).data.resources.add(config, known)
 
     def foresee(self, problem: int, count: int) -> Sequence[int]:
         """The planned configs, then the most promising now; none of a problem whose turn has not come.
@@ -69,9 +69,9 @@ class Auto(Strategy):
     def _search(self, problem: int) -> ProblemSearch:
         if problem not in self._searches:
             table, prior = self.task.tables[problem], self.task.priors[problem]
-            evidence = Evidence(table, self._coordinates_of(problem), prior)
+            data = ProblemData(table, self._coordinates_of(problem), prior)
             rng = np.random.default_rng([self.task.seed, problem])
-            self._searches[problem] = ProblemSearch(evidence, rng)
+            self._searches[problem] = ProblemSearch(data, rng)
         return self._searches[problem]
 
     def _coordinates_of(self, problem: int) -> Coordinates:
@@ -92,7 +92,7 @@ class Auto(Strategy):
 
     def _searched_before(self, problem: int) -> Iterator[SeedGroup]:
         for other, search in self._searches.items():
-            table, times = self.task.tables[other], search.evidence.times
+            table, times = self.task.tables[other], search.data.times
             if other != problem and any(time is not None for time in times.values()):
                 rows = tuple(SeedRow(table[row], time) for row, time in times.items())
                 yield SeedGroup("this sweep", self.task.problems[other], rows)

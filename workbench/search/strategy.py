@@ -35,7 +35,6 @@ class SeedGroup:
     Attributes:
         source: where they come from, for people.
         problem: the problem, every axis; another than any of this search, perhaps.
-        rows: the rows.
     """
 
     source: str

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moe_kernels.tunable import TunableKernel
 from workbench.base.errors import InputError
+from workbench.base.text import suggestion
 from workbench.integrations.targets import ENGINE_TARGETS, engine_target
 
 _IMPORTABLE = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*")
@@ -29,9 +30,6 @@ def load_kernel(reference: str) -> TunableKernel:
     if reference in ENGINE_TARGETS:
         return engine_target(reference)
     if not _IMPORTABLE.fullmatch(reference):
-        # Imported here: workers load kernels too, and need no YAML for it.
-        from workbench.base.text import suggestion
-
         known = [*TUNABLES, *ENGINE_TARGETS]
         raise InputError(
             f"unknown kernel {reference!r}{suggestion(reference, known)}; allowed: {', '.join(known)}, "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moe_kernels.tunable import Problem
-from workbench.sweep.evaluators.modelled import Workload
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.publish import Published
 from workbench.sweep.select import Winner
@@ -18,10 +18,8 @@ class ProblemOutcome:
     """What a sweep found for one problem.
 
     Attributes:
-        problem: every axis.
         trials: all its trials, those of earlier processes of the run included.
         winner: None where no config is valid.
-        published: where the winner went.
         legal: configs that the space holds for it.
     """
 
@@ -37,7 +35,6 @@ class SweepOutcome:
     """What a sweep found.
 
     Attributes:
-        plan: what was run.
         problems: in the order of the sweep file.
     """
 
@@ -65,7 +62,7 @@ class Progress(Protocol):
         """A trial is known."""
         ...
 
-    def work(self, workload: Workload) -> None:
+    def work(self, count: WorkCount) -> None:
         """Some work is done; called from any thread."""
         ...
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
 from workbench.base.errors import InputError
@@ -26,9 +27,6 @@ from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
 from workbench.sweep.stages.time_model import MODEL
 from workbench.trials.trial import Evidence, digest
 
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
-
 AUTO = "auto"
 # What must not change the identity of a run: budgets, and what is named elsewhere in it.
 _BUDGETS = (("search", "trials"), ("measure", "max_rounds"), ("measure", "max_seconds"))
@@ -39,14 +37,10 @@ class SweepPlan:
     """One sweep on one device.
 
     Attributes:
-        loaded: the sweep file.
-        kernel: the kernel that it names.
         device: the GPU that the winners are for; of a recorded family, the first one's.
         evidence: `measured` where that GPU is at hand, `replayed` from a recording, else `modelled`.
-        space: problems and configs.
         source_hash: of the kernel, or of the recording.
         versions: of Python, torch, Triton, the driver and this tool.
-        out: the results folder.
         jobs: compiling workers.
         family: the recordings of a replayed sweep.
         distributions: what a measured sweep's inputs are drawn from; none where nothing is timed.
@@ -110,7 +104,7 @@ class SweepPlan:
         evaluate = self.loaded.spec.evaluate
         if evaluate is None or evaluate.noise == "none":
             return None
-        return Noise(**evaluate.noise.model_dump())
+        return evaluate.noise
 
     @property
     def is_timed(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from moe_kernels.tunable import Problem, TunableKernel
-from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, parse, serialise
+from moe_kernels.tuned import Row, Run, TunedFile, TunedFileError, read_tuned, serialise
 from workbench.base.errors import InputError
 from workbench.base.files import write_whole
 from workbench.devices import Device
@@ -31,7 +31,6 @@ class Published:
     """What became of one winner.
 
     Attributes:
-        path: the results file.
         tokens: the row's ladder value.
         kept: the evidence of the better row that stood there already and was left alone, None where there was none.
     """
@@ -85,6 +84,8 @@ class Publisher:
     def publish(self, winners: Sequence[Winner]) -> tuple[Published, ...]:
         """Merges winners into their files: only their rows change, and never to a lesser evidence.
 
+        A row stays with its run and its date where a sweep of the same name, source and versions found it again.
+
         Raises:
             InputError: a results file is damaged, or cannot be written; then it stays as it was.
         """
@@ -97,17 +98,15 @@ class Publisher:
 
     def _merge(self, path: Path, winners: Sequence[Winner]) -> list[Published]:
         file = self._read(winners[0].problem) or self._empty(winners[0].problem)
-        rows, published = dict(file.rows), []
+        rows, runs, published = dict(file.rows), dict(file.runs), []
         for winner in winners:
             tokens = int(winner.problem[self._kernel.ladder.name])
             standing = rows.get(tokens)
             keep = standing is not None and _RANK[standing.evidence] > _RANK[winner.evidence]
-            if not keep:
-                rows[tokens] = self._row(winner)
+            row = self._row(winner)
+            if not keep and not (standing and self._is_told(row, standing, runs)):
+                rows[tokens], runs[self._run_id] = row, self._run
             published.append(Published(path, tokens, standing.evidence if standing and keep else None))
-        runs = dict(file.runs)
-        if any(each.kept is None for each in published):
-            runs[self._run_id] = self._run
         used = {row.run for row in rows.values()}
         merged = replace(file, rows=rows, runs={name: run for name, run in runs.items() if name in used})
         try:
@@ -117,6 +116,11 @@ class Publisher:
         if text != (path.read_text(encoding="utf-8") if path.exists() else None):
             write_whole(path, text)
         return published
+
+    def _is_told(self, row: Row, standing: Row, runs: Mapping[str, Run]) -> bool:
+        """Whether a standing row tells all that this one does, but for the id and the date of its run."""
+        is_row_same = replace(row, run=standing.run) == standing
+        return is_row_same and replace(runs[standing.run], date=self._run.date) == self._run
 
     def _row(self, winner: Winner) -> Row:
         return Row(
@@ -145,12 +149,12 @@ class Publisher:
     def _read(self, problem: Problem) -> TunedFile | None:
         path = self.path(problem)
         try:
-            file = parse(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (TunedFileError, OSError, UnicodeDecodeError) as error:
+            file = read_tuned(path)
+        except TunedFileError as error:
             hint = "mend it, or move it away"
             raise InputError(f"damaged results file ({error}); {hint}", file=path) from error
+        if file is None:
+            return None
         found = (file.kernel, file.device, dict(file.problem))
         if found != (self._kernel.name, self._device.slug, self._shared(problem)):
             raise InputError("damaged results file (it holds another kernel, device or problem)", file=path)

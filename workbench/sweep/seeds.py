@@ -16,7 +16,7 @@ from workbench.integrations.seed_groups import seed_groups as engine_groups
 from workbench.integrations.seeds_file import is_seeds_file, read_seeds
 from workbench.replay import DEVICE, Landscape, read_landscapes
 from workbench.replay.journals import is_journal
-from workbench.replay.recording import read_bytes
+from workbench.replay.recording import read_recording
 from workbench.search.strategy import SeedGroup, SeedRow
 from workbench.sweep.plan import SweepPlan
 
@@ -64,7 +64,7 @@ def _given(plan: SweepPlan, index: int) -> Iterator[SeedGroup]:
 
 def _results_file(path: Path) -> TunedFile | None:
     try:
-        return parse(read_bytes(path).decode("utf-8"))
+        return parse(read_recording(path).decode("utf-8"))
     except (TunedFileError, UnicodeDecodeError):
         return None
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from moe_kernels.tunable import Config, Problem
 from workbench.trials.trial import Evidence, Status, Trial
-
-if TYPE_CHECKING:
-    # Importing it imports torch, which judging a journal does not need.
-    from moe_kernels.tunable import Config, Problem
 
 # A timed config leaves the default only where it is this far ahead, however small the noise.
 TIMED_MARGIN = 0.01
@@ -24,9 +20,6 @@ class Winner:
     """The config to publish for one problem.
 
     Attributes:
-        problem: every axis.
-        config: every parameter.
-        evidence: of the times.
         time_us: microseconds a call.
         ci_us: its interval, where measured.
         default_time_us: the default's time in the same run; None where the default is not valid.
@@ -82,9 +75,8 @@ def _of_ties(ahead: Sequence[Trial], margin: float, neighbour: Config | None) ->
 
 def _size(trial: Trial) -> tuple[int, float]:
     """Registers and shared memory of its blocks, then the time; a recording without resources goes by the time."""
-    registers = sum(launch.registers * launch.num_warps for launch in trial.resources)
     shared_words = sum(launch.shared_bytes // 4 for launch in trial.resources)
-    return registers + shared_words, trial.ratio or 0.0
+    return _registers(trial) + shared_words, trial.ratio or 0.0
 
 
 def shortlist(trials: Sequence[Trial], default: Config, count: int) -> tuple[Trial, ...]:
@@ -101,8 +93,11 @@ def fastest(trials: Sequence[Trial], count: int) -> tuple[Trial, ...]:
 def _order(trial: Trial) -> tuple[float, int, str]:
     """By time, then fewer registers a block, then the config's text, so that equal times give one winner."""
     assert trial.time_us is not None
-    registers = sum(launch.registers * launch.num_warps for launch in trial.resources)
-    return trial.ratio or trial.time_us, registers, json.dumps(dict(trial.config), sort_keys=True)
+    return trial.ratio or trial.time_us, _registers(trial), json.dumps(dict(trial.config), sort_keys=True)
+
+
+def _registers(trial: Trial) -> int:
+    return sum(launch.registers * launch.num_warps for launch in trial.resources)
 
 
 def _relative_time(trial: Trial, baseline: Trial) -> float:

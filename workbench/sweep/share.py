@@ -1,15 +1,39 @@
-"""Shares items out among workers of which each can do one at a time."""
+"""Shares items out among workers, each of which can do one at a time, and guards what the workers share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from queue import SimpleQueue
+from threading import RLock
 from typing import TypeVar
+
+from workbench.base.errors import WorkerError
 
 Item = TypeVar("Item")
 Owner = TypeVar("Owner")
 Result = TypeVar("Result")
+
+
+class SharedLock:
+    """Lets one thread at a time at what all of them share, and nobody once it has ended, for one GPU's failure say."""
+
+    def __init__(self) -> None:
+        self._lock, self._has_ended = RLock(), False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._has_ended:
+            self._lock.release()
+            raise WorkerError("the sweep has been ended")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def end(self) -> None:
+        """From now on, entering raises `WorkerError`."""
+        with self._lock:
+            self._has_ended = True
 
 
 def share_out(

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from moe_kernels.tunable import Axis, Parameter, TunableKernel
 from workbench.base.errors import InputError
 from workbench.base.text import KeyPath, brief, shown, suggestion
 from workbench.base.validation import complaints, validate
 from workbench.base.yaml import YamlSource, read_yaml
+from workbench.measure.race import MeasureSettings
+from workbench.replay.noise import Noise
 from workbench.sweep.constraints import Constraint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from moe_kernels.tunable import Axis, Parameter, TunableKernel
 
 DEVICE_FILES = (".yaml", ".yml")
 _ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")
+_RACE = MeasureSettings()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KERNEL = re.compile(r"[A-Za-z0-9_-]+|(vllm|sglang)\.\w+|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -67,7 +66,7 @@ class Measure(_Section):
     """How a GPU that is there is timed."""
 
     relative_ci: float = Field(
-        default=0.01,
+        default=_RACE.relative_ci,
         gt=0,
         lt=1,
         description="Rounds stop once half the interval of a config's ratio to the default, over the ratio, is this.",
@@ -78,11 +77,23 @@ class Measure(_Section):
         "`recorded:PATH`, or several, of which a winner must lose on none.",
     )
     max_rounds: int = Field(
-        default=200, ge=5, description="The most rounds of one problem, however wide the interval still is."
+        default=_RACE.max_rounds,
+        ge=5,
+        description="The most rounds of one problem, however wide the interval still is.",
     )
     max_seconds: float = Field(
         default=60.0, gt=0, description="The most seconds spent on one problem's rounds."
     )
+
+    @property
+    def settings(self) -> MeasureSettings:
+        """What the race of each problem's configs is run with."""
+        return MeasureSettings(
+            relative_ci=self.relative_ci,
+            max_rounds=self.max_rounds,
+            max_seconds=self.max_seconds,
+            min_rounds=min(_RACE.min_rounds, self.max_rounds),
+        )
 
     @field_validator("routing")
     @classmethod
@@ -97,26 +108,6 @@ class Verify(_Section):
     """How configs are checked before any timing."""
 
     seeds: int = Field(default=3, ge=1, le=1000, description="How many inputs are drawn.")
-
-
-class Noise(_Section):
-    """Noise drawn over recorded times; every figure but the seed is a share of the time, or a share of samples."""
-
-    seed: int = Field(default=0, ge=0, lt=1 << 32, description="Of every draw.")
-    drift: float = Field(
-        default=0.02,
-        ge=0,
-        le=0.5,
-        description="Standard deviation between windows (batches), and of the wandering within one.",
-    )
-    placement: float = Field(
-        default=0.001, ge=0, le=0.5, description="Standard deviation of a config's bias within one process."
-    )
-    jitter: float = Field(default=0.01, ge=0, le=0.5, description="Standard deviation of a single sample.")
-    burst_rate: float = Field(default=0.02, ge=0, le=1, description="Share of the samples that a burst hits.")
-    burst: float = Field(default=0.2, ge=0, le=10, description="Mean slow-down of such a sample.")
-    throttle: float = Field(default=0.15, ge=0, le=10, description="Slow-down of the throttle step.")
-    throttle_rate: float = Field(default=0.2, ge=0, le=1, description="Share of windows that have one.")
 
 
 class Evaluate(_Section):
@@ -200,8 +191,6 @@ class LoadedSpec:
 
     Attributes:
         spec: the sweep as the file has it, or as the command line overrides it.
-        source: the file.
-        constraints: the spec's constraints, parsed.
     """
 
     spec: SweepSpec

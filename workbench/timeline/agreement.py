@@ -9,17 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from moe_kernels.experts.backend import Backend
-from workbench.models.gemma4.arms import Arm
-from workbench.models.gemma4.router import Gemma4Router
-from workbench.models.quality import Quality, expert_set_mismatch, quality
-from workbench.timeline.decode_session import DecodeSession, working_dtype
+from workbench.models.quality import Quality, expert_set_mismatch, quality, rounding
 
 # How much further than rounding an arm may be, and how far chance may carry a share, in standard deviations.
 FLOOR_FACTOR = 2.0
@@ -34,13 +27,13 @@ class Recording:
         logits: fp32 [N, V].
         ids: [layers * N, K], the experts.
         router_logits: fp32 [layers * N, E].
-        dtype: what the model computes in.
+        resolution: the step of logits near 1 in the model's dtype; that of bf16 otherwise.
     """
 
     logits: np.ndarray
     ids: np.ndarray
     router_logits: np.ndarray
-    dtype: torch.dtype = torch.bfloat16
+    resolution: float = 2.0**-7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +43,8 @@ class Difference:
     Attributes:
         quality: of the tokens' distributions and the experts' sets.
         routings: tokens times layers over which `quality.expert_mismatch` is.
-        logit_max: the largest absolute difference of a logit.
+        logit_max: the largest absolute difference of a logit; None where one is not finite.
         logit_mean: the mean one.
-        finite: whether all logits are.
     """
 
     quality: Quality | None
@@ -67,9 +59,7 @@ class Agreement:
     """An arm against the first one.
 
     Attributes:
-        arm: its name.
-        reference: the first arm's.
-        difference: between them.
+        reference: the first arm.
         floor: between two configs of the first.
         failures: why it is more than rounding; empty where it is not.
     """
@@ -79,62 +69,6 @@ class Agreement:
     difference: Difference
     floor: Difference
     failures: tuple[str, ...]
-
-
-def record(
-    session: DecodeSession, arm: Arm, filled_by: Arm, step: Any, backend: Backend = "auto"
-) -> Recording:
-    """Runs an arm over the session's tokens.
-
-    Args:
-        session: the model and its tokens.
-        arm: what runs.
-        filled_by: the arm that reads the prompts, the same for all.
-        step: the arm's step, which the logits are of; the experts are of an eager one, since a graph hides them.
-        backend: of the experts.
-    """
-    routings = _Routings()
-    _forced(session, arm, filled_by, session.eager_step, backend, routings)
-    logits = _forced(session, arm, filled_by, step, backend)
-    ids, router_logits = torch.cat(routings.ids).numpy(), torch.cat(routings.logits).numpy()
-    return Recording(logits.numpy(), ids, router_logits, working_dtype(session.lengths.device))
-
-
-class _Routings:
-    """Collects what the routers of a model see and decide, on the host."""
-
-    def __init__(self) -> None:
-        self.ids: list[Tensor] = []
-        self.logits: list[Tensor] = []
-
-    def __call__(self, router: Gemma4Router, inputs: tuple[Tensor], outputs: tuple[Tensor, Tensor]) -> None:
-        self.logits.append(router.logits(*inputs).float().cpu())
-        self.ids.append(outputs[1].cpu())
-
-
-def _forced(
-    session: DecodeSession,
-    arm: Arm,
-    filled_by: Arm,
-    step: Any,
-    backend: Backend,
-    routings: _Routings | None = None,
-) -> Tensor:
-    """Logits fp32 [steps * B, V] of the tokens that follow the prompts."""
-    session.fill(filled_by)
-    routers = [each for each in session.model.modules() if isinstance(each, Gemma4Router)]
-    handles = [router.register_forward_hook(routings) for router in routers if routings]
-    logits = []
-    try:
-        with session.running(arm, backend):
-            for tokens in session.forced.unbind(1):
-                logits.append(step(tokens[:, None])[0][:, 0].float().cpu())
-                session.cache.lengths += 1
-    finally:
-        for handle in handles:
-            handle.remove()
-        session.cache.lengths.copy_(session.lengths)
-    return torch.cat(logits)
 
 
 def difference(reference: Recording, other: Recording) -> Difference:
@@ -156,13 +90,12 @@ def _experts_apart(reference: Recording, other: Recording) -> np.ndarray:
     logits = reference.router_logits
     known = ((other.ids >= 0) & (other.ids < logits.shape[1])).all(axis=1)
     ids = np.where(known[:, None], other.ids, reference.ids)
-    apart: np.ndarray = (
-        expert_set_mismatch(reference.ids, ids, logits, tolerance=_rounding(logits, reference.dtype)) | ~known
-    )
+    tolerance = rounding(logits, reference.resolution)
+    apart: np.ndarray = expert_set_mismatch(reference.ids, ids, logits, tolerance=tolerance) | ~known
     return apart
 
 
-def agree(arm: str, reference: str, found: Difference, floor: Difference, rounding: float) -> Agreement:
+def agree(arm: str, reference: str, found: Difference, floor: Difference, rounded: float) -> Agreement:
     """Judges a difference by the floor.
 
     Args:
@@ -170,33 +103,29 @@ def agree(arm: str, reference: str, found: Difference, floor: Difference, roundi
         reference: from which arm.
         found: the difference.
         floor: what rounding alone does.
-        rounding: one rounding of the largest logit.
+        rounded: one rounding of the largest logit.
     """
-    failures = tuple(_failures(found, floor, rounding))
+    failures = tuple(_failures(found, floor, rounded))
     return Agreement(arm=arm, reference=reference, difference=found, floor=floor, failures=failures)
 
 
 def logit_rounding(recording: Recording) -> float:
     """One rounding of the largest logit, in the model's dtype."""
-    return _rounding(recording.logits, recording.dtype)
+    return rounding(recording.logits, recording.resolution)
 
 
-def _rounding(values: np.ndarray, dtype: torch.dtype) -> float:
-    return float(torch.finfo(dtype).eps * np.abs(values).max())
-
-
-def _failures(found: Difference, floor: Difference, rounding: float) -> Iterator[str]:
+def _failures(found: Difference, floor: Difference, rounded: float) -> Iterator[str]:
     one, other = found.quality, floor.quality
     if one is None or other is None:
         yield "logits are not finite"
         return
-    disagreement, rounded = 1 - one.top1_agreement, 1 - other.top1_agreement
+    disagreement, floor_disagreement = 1 - one.top1_agreement, 1 - other.top1_agreement
     # Logits that move by d each change a distribution by about d^2 / 2 nats at most.
-    divergence = FLOOR_FACTOR * other.kl_mean + rounding**2 / 2
+    divergence = FLOOR_FACTOR * other.kl_mean + rounded**2 / 2
     mismatch, floor_mismatch = one.expert_mismatch or 0.0, other.expert_mismatch or 0.0
     if mismatch > (limit := _limit(floor_mismatch, found.routings)):
         yield f"{mismatch:.2%} of the expert sets differ, up to {limit:.2%} is rounding"
-    if disagreement > (limit := _limit(rounded, one.tokens)):
+    if disagreement > (limit := _limit(floor_disagreement, one.tokens)):
         yield f"{disagreement:.1%} of the tokens have another likeliest one, up to {limit:.1%} is rounding"
     if one.kl_mean > divergence:
         yield f"the distributions differ by {one.kl_mean:.2g} nats, up to {divergence:.2g} is rounding"

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.timeline.analysis import Analysis, analyse_file, with_layers
 from workbench.timeline.annotate import annotate
-from workbench.timeline.layers import find_layers
-from workbench.timeline.read import read_trace
 from workbench.timeline.rules import load_rules
 from workbench.timeline.spread import Spread, spread_of
 from workbench.timeline.steps import Step, Steps
-from workbench.timeline.summary import Analysis, analyse
 from workbench.timeline.trace import NO_TIME, Int, Work
 
 STEP_NAME = "decode step"
@@ -47,16 +45,16 @@ class Runner:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class StepBlock:
     """Consecutive steps of one arm."""
 
     arm: str
     steps: int
 
 
-def interleaved(arms: Sequence[str], rounds: int, steps: int) -> tuple[Block, ...]:
+def interleaved(arms: Sequence[str], rounds: int, steps: int) -> tuple[StepBlock, ...]:
     """Blocks in the order A B A B, so that a drift of clocks meets all arms alike."""
-    return tuple(Block(arm, steps) for _ in range(rounds) for arm in arms)
+    return tuple(StepBlock(arm, steps) for _ in range(rounds) for arm in arms)
 
 
 def time_arms(
@@ -109,7 +107,7 @@ def capture_arms(
         file = Path(folder) / "capture.json"
         _profile(runners, device, blocks, file)
         tell("reading the profile")
-        analysis = analyse(read_trace(file, cpu=device.type != "cuda"), load_rules(None))
+        analysis = analyse_file(file, load_rules(), cpu=device.type != "cuda")
     steps_of = _steps_by_block(analysis, blocks)
     return {
         name: part_of(
@@ -120,7 +118,7 @@ def capture_arms(
 
 
 def _profile(
-    runners: Mapping[str, Runner], device: torch.device, blocks: Sequence[Block], file: Path
+    runners: Mapping[str, Runner], device: torch.device, blocks: Sequence[StepBlock], file: Path
 ) -> None:
     lengths = [_LEAD + block.steps for block in blocks]
     plan = torch.profiler.schedule(wait=_WAIT, warmup=_WARM_UP, active=sum(lengths), repeat=1)
@@ -147,7 +145,7 @@ def _run_block(runner: Runner, device: torch.device, length: int, profile: torch
             profile.step()
 
 
-def _steps_by_block(analysis: Analysis, blocks: Sequence[Block]) -> Sequence[Sequence[Step]]:
+def _steps_by_block(analysis: Analysis, blocks: Sequence[StepBlock]) -> Sequence[Sequence[Step]]:
     """The steps of each block, found by their number; without the one that leads the block."""
     numbered = {int(found[0]): step for step in analysis.steps.steps if (found := _NUMBER.search(step.name))}
     first, found_blocks = _WAIT + _WARM_UP, []
@@ -196,8 +194,7 @@ def _assembled(
     }
     trace = replace(analysis.trace, file=f"{name}.json.gz", work=Work(**columns))
     own = tuple(Step(step.name, np.flatnonzero(owner == number)) for number, step in enumerate(steps))
-    layers = find_layers([classes[step.members] for step in own], trace.modules)
-    return Analysis(trace, classes, Steps(own, analysis.steps.source), layers)
+    return with_layers(trace, classes, Steps(own, analysis.steps.source))
 
 
 def synchronise(device: torch.device) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ import msgspec
 import numpy as np
 
 from workbench.base.errors import InputError
+from workbench.base.files import write_whole
+from workbench.timeline.analysis import Analysis
 from workbench.timeline.columns import text
 from workbench.timeline.decode import Details, RawEvent
 from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.steps import Step
-from workbench.timeline.summary import Analysis
 from workbench.timeline.trace import CPU_OP, KERNEL, MEMCPY, MEMSET
 
 CATEGORY = {KERNEL: "kernel", MEMCPY: "gpu_memcpy", MEMSET: "gpu_memset", CPU_OP: "cpu_op"}
@@ -32,12 +31,11 @@ _DETAILS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class TimelineArm:
     """One of the traces that are shown together.
 
     Attributes:
         name: of its process or lanes.
-        analysis: the trace.
         steps: those that are shown, in order; t = 0 is the start of the first.
     """
 
@@ -51,7 +49,7 @@ class Arm:
         return int(self.analysis.trace.work.start[self.steps[0].members[0]])
 
 
-def arm_of(name: str, analysis: Analysis, step: int | None = None) -> Arm:
+def arm_of(name: str, analysis: Analysis, step: int | None = None) -> TimelineArm:
     """An arm with all steps of a trace, or with one of them, counted from 0.
 
     Raises:
@@ -59,17 +57,17 @@ def arm_of(name: str, analysis: Analysis, step: int | None = None) -> Arm:
     """
     name, steps = text(name), analysis.steps.steps
     if step is None:
-        return Arm(name, analysis, steps)
+        return TimelineArm(name, analysis, steps)
     if not 0 <= step < len(steps):
         raise InputError(
             f"there is no step {step}; steps 0 to {len(steps) - 1} are there",
             file=analysis.trace.file,
             key="--step",
         )
-    return Arm(name, analysis, (steps[step],))
+    return TimelineArm(name, analysis, (steps[step],))
 
 
-def chrome_trace(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def chrome_trace(arms: Sequence[TimelineArm]) -> Mapping[str, Any]:
     """The arms as one trace that Perfetto, chrome://tracing and this reader open."""
     events = [event for number, arm in enumerate(arms) for event in _events(number, arm)]
     return {"schemaVersion": 1, "displayTimeUnit": "ns", "traceEvents": events}
@@ -82,19 +80,10 @@ def write_trace(path: Path, trace: Mapping[str, Any]) -> None:
         InputError: it cannot be written.
     """
     content = msgspec.json.encode(trace)
-    packed = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(packed)
-        aside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
-        raise InputError(f"cannot be written: {error.strerror}", file=path) from error
+    write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def _events(process: int, arm: Arm) -> Iterator[Mapping[str, Any]]:
+def _events(process: int, arm: TimelineArm) -> Iterator[Mapping[str, Any]]:
     yield _metadata("process_name", process, 0, {"name": arm.name})
     yield _metadata("process_sort_index", process, 0, {"sort_index": process})
     trace = arm.analysis.trace
@@ -112,7 +101,7 @@ def _metadata(name: str, process: int, thread: int, args: Mapping[str, Any]) -> 
     return {"ph": "M", "name": name, "pid": process, "tid": thread, "args": args}
 
 
-def _step_event(process: int, arm: Arm, number: int, step: Step) -> Mapping[str, Any]:
+def _step_event(process: int, arm: TimelineArm, number: int, step: Step) -> Mapping[str, Any]:
     work = arm.analysis.trace.work
     start = int(work.start[step.members[0]])
     return {
@@ -128,7 +117,7 @@ def _step_event(process: int, arm: Arm, number: int, step: Step) -> Mapping[str,
     }
 
 
-def _work_event(process: int, arm: Arm, at: int) -> Mapping[str, Any]:
+def _work_event(process: int, arm: TimelineArm, at: int) -> Mapping[str, Any]:
     trace, work = arm.analysis.trace, arm.analysis.trace.work
     start, end = int(work.start[at]), int(work.end[at])
     return {

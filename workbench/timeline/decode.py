@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from workbench.base.errors import InputError
-from workbench.timeline.source import TraceBytes
+from workbench.timeline.unpack import TraceBytes
 
 # Above this many microseconds a float no longer tells nanoseconds apart (2^53 / 1000).
 EXACT_FLOAT_US = 2.0**53 / 1000
@@ -57,7 +57,6 @@ class Decoded:
     """What a file holds.
 
     Attributes:
-        events: all that could be read.
         device_properties: the list that torch.profiler writes; anything in a foreign file.
         damage: what could not be read, in words.
     """

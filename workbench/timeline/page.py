@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from workbench.timeline.chrome import Arm, details_of
+from workbench.timeline.analysis import Analysis
+from workbench.timeline.chrome import TimelineArm, details_of
 from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.layers import layer_spans
-from workbench.timeline.summary import Analysis
 from workbench.timeline.trace import Int, Work
 
 LONGEST_NAME = 400
@@ -39,7 +39,7 @@ def typical_step(analysis: Analysis) -> int:
     return order[(len(order) - 1) // 2]
 
 
-def timeline_record(arms: Sequence[Arm]) -> Mapping[str, Any]:
+def timeline_record(arms: Sequence[TimelineArm]) -> Mapping[str, Any]:
     """The arms for the page: times in ns since each arm's step began.
 
     Args:
@@ -54,7 +54,7 @@ def timeline_record(arms: Sequence[Arm]) -> Mapping[str, Any]:
     }
 
 
-def _arm(arm: Arm, names: _Table, details: _Table) -> Mapping[str, Any]:
+def _arm(arm: TimelineArm, names: _Table, details: _Table) -> Mapping[str, Any]:
     trace, (step,) = arm.analysis.trace, arm.steps
     work, classes = trace.work.take(step.members), arm.analysis.classes[step.members]
     streams = np.unique(work.stream).tolist()
@@ -74,7 +74,7 @@ def _arm(arm: Arm, names: _Table, details: _Table) -> Mapping[str, Any]:
     }
 
 
-def _lane(arm: Arm, work: Work, stream: int) -> str:
+def _lane(arm: TimelineArm, work: Work, stream: int) -> str:
     trace = arm.analysis.trace
     if len(trace.devices) == 1:
         return f"stream {trace.streams[stream]}"
@@ -82,7 +82,7 @@ def _lane(arm: Arm, work: Work, stream: int) -> str:
     return f"GPU {trace.devices[device]} stream {trace.streams[stream]}"
 
 
-def _layers(arm: Arm, classes: Int) -> Sequence[tuple[int, int]]:
+def _layers(arm: TimelineArm, classes: Int) -> Sequence[tuple[int, int]]:
     """The layers of the step, or none where it does not show as many as the trace has."""
     layers = arm.analysis.layers
     if layers.anchor is None:
@@ -98,7 +98,7 @@ def _layer_of(count: int, layers: Sequence[tuple[int, int]]) -> list[int]:
     return owner.tolist()
 
 
-def _details(arm: Arm, row: int) -> tuple[tuple[str, Any], ...]:
+def _details(arm: TimelineArm, row: int) -> tuple[tuple[str, Any], ...]:
     found = details_of(arm.analysis.trace.raw[row])
     return tuple(
         (label, tuple(value) if isinstance(value, list) else value) for label, value in found.items()

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 
+from moe_kernels.experts.backend import Backend
 from workbench.base.errors import InputError
 from workbench.models.gemma4 import Gemma4Config
 from workbench.models.gemma4.arms import Arm
-from workbench.timeline.agreement import Agreement, agree, difference, failures_of, logit_rounding, record
+from workbench.models.gemma4.routings import noted_routings
+from workbench.timeline.agreement import Agreement, Recording, agree, difference, failures_of, logit_rounding
+from workbench.timeline.analysis import Analysis
 from workbench.timeline.arms import liveness_of, not_tuned, of_routing, tuned_from
 from workbench.timeline.capture import Tell, capture_arms, time_arms
 from workbench.timeline.decode_session import DecodeSession, working_dtype
 from workbench.timeline.liveness import check_liveness
+from workbench.timeline.record import ThroughputGain
 from workbench.timeline.spread import Spread
-from workbench.timeline.summary import Analysis, Summary, summarise
+from workbench.timeline.summary import Summary, summarise
 from workbench.timeline.trace import Basis
 
 ROUNDS = 3
 # Tokens on which arms are compared: a step of each sequence, and as many more as stay within this.
 COMPARED_TOKENS = 128
 COMPARED_STEPS = 16
+# Takes tokens [B, 1], gives logits [B, 1, V] and more.
+DecodeStep: TypeAlias = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +39,12 @@ class ProfileRequest:
 
     Attributes:
         model: the name of a preset.
-        config: of it, with as many layers as wanted.
+        config: its, with as many layers as wanted.
         arms: the first is what the others are compared with.
         batch: sequences, one token a step each.
         context: tokens of each prompt.
         steps: of an arm in each of `ROUNDS` rounds.
         graph: steps are replayed as CUDA graphs.
-        device: where the model runs.
         seed: of weights and tokens.
     """
 
@@ -64,30 +70,11 @@ class ProfileRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speedup:
-    """An arm's steps per second against the first arm's, timed without a profiler.
-
-    Attributes:
-        arm: its name.
-        reference: the first arm's.
-        throughput_gain: as a fraction.
-        beyond_spread: whether the ranges over the rounds are apart.
-    """
-
-    arm: str
-    reference: str
-    throughput_gain: float
-    beyond_spread: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledArm:
     """One arm of a profile.
 
     Attributes:
-        arm: what ran.
         analysis: its steps as a trace of their own.
-        summary: of them.
         step_us: a step without a profiler, on the host's clock, over the rounds.
         failures: why it did not run what it claims; empty where it did.
     """
@@ -104,8 +91,6 @@ class Profile:
     """All that was found.
 
     Attributes:
-        request: what was asked for.
-        arms: in the order asked for.
         agreements: of each arm but the first, with the first.
         tuned_from: where the tuned arm's configs come from, by kernel; None where the default is taken.
     """
@@ -122,13 +107,13 @@ class Profile:
         return (*alive, *(f"correctness: {line}" for line in failures_of(self.agreements)))
 
     @property
-    def speedups(self) -> tuple[Speedup, ...] | None:
+    def speedups(self) -> tuple[ThroughputGain, ...] | None:
         """Of each arm but the first; None where a gate failed."""
         if self.failures:
             return None
         first, *others = self.arms
         return tuple(
-            Speedup(
+            ThroughputGain(
                 arm=each.arm.name,
                 reference=first.arm.name,
                 throughput_gain=first.step_us.median / each.step_us.median - 1,
@@ -184,25 +169,60 @@ def _run(request: ProfileRequest, tell: Tell) -> Profile:
 
 
 def _compare(
-    request: ProfileRequest, session: DecodeSession, steps: Mapping[str, Callable[..., Any]], tell: Tell
+    request: ProfileRequest, session: DecodeSession, steps: Mapping[str, DecodeStep], tell: Tell
 ) -> tuple[Agreement, ...]:
     first, *others = request.arms
     if not others:
         return ()
     tell(f"comparing {', '.join(arm.name for arm in request.arms)} on {request.compared_steps} steps")
-    reference = record(session, first, first, steps[first.name])
-    again = record(session, first, first, session.eager_step, session.other_backend())
+    reference = _record(session, first, first, steps[first.name])
+    again = _record(session, first, first, session.eager_step, session.other_backend())
     floor, rounding = difference(reference, again), logit_rounding(reference)
     return tuple(
         agree(
             arm.name,
             first.name,
-            difference(reference, record(session, arm, first, steps[arm.name])),
+            difference(reference, _record(session, arm, first, steps[arm.name])),
             floor,
             rounding,
         )
         for arm in others
     )
+
+
+def _record(
+    session: DecodeSession, arm: Arm, filled_by: Arm, step: DecodeStep, backend: Backend = "auto"
+) -> Recording:
+    """What an arm computes over the session's tokens.
+
+    Args:
+        session: the model and its tokens.
+        arm: what runs.
+        filled_by: the arm that reads the prompts, the same for all.
+        step: the arm's step, which the logits are of; the experts are of an eager one, since a graph hides them.
+        backend: of the experts.
+    """
+    session.fill(filled_by)
+    with noted_routings(session.model) as routings:
+        _forced(session, arm, session.eager_step, backend)
+    session.fill(filled_by)
+    return Recording(
+        logits=_forced(session, arm, step, backend).numpy(),
+        ids=torch.cat([ids for _, ids in routings]).cpu().numpy(),
+        router_logits=torch.cat([logits for logits, _ in routings]).float().cpu().numpy(),
+        resolution=torch.finfo(working_dtype(session.device)).eps,
+    )
+
+
+def _forced(session: DecodeSession, arm: Arm, step: DecodeStep, backend: Backend) -> Tensor:
+    """Logits fp32 [steps * B, V] of the tokens that follow the prompts in the cache."""
+    logits = []
+    with session.running(arm, backend):
+        for tokens in session.forced.unbind(1):
+            logits.append(step(tokens[:, None])[0][:, 0].float().cpu())
+            session.cache.lengths += 1
+    session.cache.lengths.copy_(session.lengths)
+    return torch.cat(logits)
 
 
 def _profiled(

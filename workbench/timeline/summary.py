@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from workbench.timeline.classify import classify
+from workbench.timeline.analysis import Analysis
 from workbench.timeline.idle import Gaps, find_gaps
 from workbench.timeline.intervals import span, union_length
 from workbench.timeline.kernel_classes import CLASSES, KernelClass
-from workbench.timeline.layers import Layers, find_layers
-from workbench.timeline.rules import Rules
+from workbench.timeline.layers import Layers
 from workbench.timeline.spread import Spread, spread_of
-from workbench.timeline.steps import Step, Steps, find_steps
-from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Trace, Work
-
-SCHEMA = "workbench.trace-summary/1"
+from workbench.timeline.steps import Step, Steps
+from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,7 @@ class ClassShare:
     """One class of kernels in some stretch of a trace.
 
     Attributes:
-        name: the class.
-        launches: kernels, copies and fills.
+        launches: of kernels, copies and fills.
         time_us: the sum of their durations.
         exclusive_us: of it the time in which nothing of another class runs: the most that is saved without it.
         share_busy: `time_us` of the busy time; shares add up to more than 1 where work overlaps.
@@ -62,14 +59,12 @@ class Stretch:
     classes: tuple[ClassShare, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KernelShare:
+class KernelShare(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel by name, over the whole trace; the per-step figures are of the steps.
 
     Attributes:
         name: as in the trace.
         kernel_class: its class here; a kernel that has several by its context stands there once for each.
-        launches: of it.
         time_us: the sum of its durations.
         share_busy: of the busy time.
         share_span: of the span.
@@ -79,7 +74,8 @@ class KernelShare:
     """
 
     name: str
-    kernel_class: KernelClass
+    # Not `class`, which Python keeps for itself.
+    kernel_class: KernelClass = msgspec.field(name="class")
     launches: int
     time_us: float
     share_busy: float
@@ -94,7 +90,6 @@ class ClassPerStep:
     """One class in a step, over all steps.
 
     Attributes:
-        name: the class.
         launches: a step, median.
         launches_per_layer: None where the layers are unknown.
         time_us: a step.
@@ -117,10 +112,8 @@ class PerStep:
     """A step of the trace, median over its steps.
 
     Attributes:
-        count: how many steps.
-        source: how they were found.
+        source: how the steps were found.
         span_us: from a step's first work to its last.
-        busy_us: of it.
         period_us: from the start of one step to that of the next; None with fewer than two.
         classes: by descending time.
     """
@@ -138,21 +131,13 @@ class Summary:
     """All figures of one trace.
 
     Attributes:
-        file: the trace.
-        basis: `gpu`, or `cpu` where the work is CPU ops.
         device_names: of the GPUs, where the trace has them.
         total: the whole trace.
-        gaps: when nothing ran.
         coverage: the share of all work time whose class is known.
-        graphs: launches of CUDA or HIP graphs.
-        layers: of a step.
-        per_step: a step.
-        steps: each of them.
         devices: each device, where there are several.
         kernels: by descending time.
         reliable: whether the figures can be taken as they are.
-        reasons: why not.
-        notes: what is worth knowing besides.
+        reasons: why they cannot.
     """
 
     file: str
@@ -170,24 +155,6 @@ class Summary:
     reliable: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """A trace with the class of each piece of its work, its steps and layers: what all reports start from."""
-
-    trace: Trace
-    classes: Int
-    steps: Steps
-    layers: Layers
-
-
-def analyse(trace: Trace, rules: Rules) -> Analysis:
-    """Classifies the work of a trace and finds its steps and layers."""
-    classes = classify(trace, rules)
-    steps = find_steps(trace)
-    layers = find_layers([classes[step.members] for step in steps.steps], trace.modules)
-    return Analysis(trace, classes, steps, layers)
 
 
 def summarise(analysis: Analysis) -> Summary:
@@ -213,7 +180,7 @@ def summarise(analysis: Analysis) -> Summary:
         kernels=_kernels(analysis, total),
         reliable=not reasons,
         reasons=reasons,
-        notes=(*trace.notes, *_notes(analysis.steps)),
+        notes=tuple(_notes(analysis.steps)),
     )
 
 

@@ -22,13 +22,8 @@ class ConfigTable(Sequence[Config]):
     Args:
         levels: every parameter's values, each once, in the order of the table's columns.
         codes: [configs, parameters], unsigned integers; each an index into its parameter's values. No row twice.
-
         order: the parameters by whose codes the rows are sorted, those that come first weighing most; parameters
             with only one value may be left out. None where the rows are in another order.
-
-    Attributes:
-        levels: as given.
-        codes: as given.
     """
 
     __slots__ = ("_by_key", "_order", "codes", "levels")

@@ -18,12 +18,15 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from workbench.base.errors import InputError
-from workbench.base.files import write_whole
+from workbench.base.files import read_text, write_whole
 from workbench.trials.lock import HeldError, Holder, RunLock
 from workbench.trials.trial import Evidence, Final, Resources, Stage, Status, Trial
 
 T = TypeVar("T")
+MAX_ABOUT_BYTES = 1 << 26
 Damaged = Callable[[InputError], None]
+
+_SAMPLE = frozenset({"name", "round", "position", "time_us", "sm_mhz", "flags", "used"})
 
 
 class Journal:
@@ -112,7 +115,7 @@ class Journal:
                 self.folder.with_name(f"{self.folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
             )
         self.folder.mkdir(exist_ok=True)
-        self.started = self._first_started()
+        self.started = first_started(self.folder) or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._about["environment.json"] = {"started": self.started, **self._about["environment.json"]}
         for name, about in self._about.items():
             write_whole(self.folder / name, json.dumps(about, indent=1) + "\n")
@@ -121,12 +124,28 @@ class Journal:
         self.trials = {trial.trial: trial for trial in read_trials(self.folder / "trials.jsonl")}
         self.finals = {final.name: final for final in read_finals(self.folder / "finals.jsonl")}
 
-    def _first_started(self) -> str:
-        """When this run was first started, so that continuing it does not change what it publishes."""
-        try:
-            return str(json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["started"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+def first_started(folder: Path) -> str | None:
+    """When a run was first started, ISO 8601, UTC; None where its folder does not say. Continuing it keeps this."""
+    try:
+        return str(read_about(folder / "environment.json")["started"])
+    except (InputError, KeyError):
+        return None
+
+
+def read_about(path: Path) -> Mapping[str, Any]:
+    """Reads what a run's folder says of the run: its `sweep.json` or `environment.json`.
+
+    Raises:
+        InputError: it cannot be read, or is no JSON object.
+    """
+    try:
+        about = json.loads(read_text(path, MAX_ABOUT_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"damaged: {error}", file=path) from error
+    if not isinstance(about, dict):
+        raise InputError("damaged: must be a mapping", file=path)
+    return about
 
 
 def read_trials(path: Path, damaged: Damaged | None = None) -> Iterable[Trial]:
@@ -145,6 +164,15 @@ def read_trials(path: Path, damaged: Damaged | None = None) -> Iterable[Trial]:
 def read_finals(path: Path, damaged: Damaged | None = None) -> Iterable[Final]:
     """Reads `finals.jsonl`, as `read_trials` does."""
     return _read(path, _parse_final, damaged)
+
+
+def read_samples(path: Path) -> Iterable[Mapping[str, Any]]:
+    """Reads `samples.jsonl`: the fields of `workbench.measure.rounds.Sample` and the distribution of the inputs.
+
+    Raises:
+        InputError: names the line that is no sample.
+    """
+    return _read(path, _parse_sample)
 
 
 def _read(path: Path, parse: Callable[[Any], T], damaged: Damaged | None = None) -> Iterator[T]:
@@ -194,6 +222,12 @@ def _parse_trial(fields: dict[str, Any]) -> Trial:
     for interval in ("ratio_ci", "ci_us"):
         fields[interval] = tuple(fields[interval]) if fields[interval] else None
     return Trial(**fields)
+
+
+def _parse_sample(fields: dict[str, Any]) -> Mapping[str, Any]:
+    if missing := _SAMPLE - fields.keys():
+        raise KeyError(*sorted(missing))
+    return fields
 
 
 def _parse_final(fields: dict[str, Any]) -> Final:

@@ -20,10 +20,7 @@ class Holder:
     """Who runs a sweep.
 
     Attributes:
-        pid: its process.
-        host: the machine that it is on.
         since: when it began, ISO 8601, UTC.
-        command: its command line.
     """
 
     pid: int

@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moe_kernels.device_slug import device_slug
+from moe_kernels.tunable import Config, Problem
 from workbench.base.errors import InputError
 from workbench.base.text import brief
-from workbench.trials.journal import read_trials
+from workbench.trials.journal import read_about, read_trials
 from workbench.trials.trial import Evidence, Status, Trial
-
-if TYPE_CHECKING:
-    from moe_kernels.tunable import Config, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,6 @@ class ProblemTrials:
     """The trials of one problem.
 
     Attributes:
-        problem: every axis.
         label: the axes that vary in the run: `tokens=8 dtype=bf16`.
         trials: in the order in which their results were known.
         default: the default's trial, None where it is not known or was not tried.
@@ -51,10 +49,6 @@ class RecordedRun:
     """A run of a sweep.
 
     Attributes:
-        name: its id.
-        kernel: what was tuned.
-        device: the GPU's name.
-        evidence: how its times came about: measured, modelled or replayed.
         problems: in the order of the sweep.
     """
 
@@ -118,9 +112,9 @@ def run_of(folder: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> R
         about: what `sweep.json` says.
         trials: at least one.
     """
-    sweep, device = _mapping(about, "sweep"), _mapping(about, "device")
+    sweep, device = section(about, "sweep"), section(about, "device")
     kernel = str(sweep.get("kernel", "unknown kernel"))
-    defaults = _Defaults(_mapping(about, "default") or _mapping(sweep, "default"), kernel)
+    defaults = _Defaults(section(about, "default") or section(sweep, "default"), kernel)
     return RecordedRun(
         name=folder.resolve().name,
         kernel=brief(kernel, 80),
@@ -131,26 +125,24 @@ def run_of(folder: Path, about: Mapping[str, Any], trials: Sequence[Trial]) -> R
     )
 
 
-def read_about(path: Path) -> Mapping[str, Any]:
-    """Reads `sweep.json`.
-
-    Raises:
-        InputError: it cannot be read, or is no JSON object.
-    """
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"damaged: {error}", file=path) from error
-    if not isinstance(about, dict):
-        raise InputError("damaged: must be a mapping", file=path)
-    return about
+def slug_and_kernel(about: Mapping[str, Any]) -> tuple[str, str]:
+    """The slug of the device that a run is of, and the name of its kernel, from what `sweep.json` says."""
+    device, kernel, sweep = (section(about, key) for key in ("device", "kernel", "sweep"))
+    slug = device.get("slug") or device_slug(
+        str(device.get("device_name") or sweep.get("device") or "unknown")
+    )
+    return str(slug), str(kernel.get("name") or sweep.get("kernel") or "unknown")
 
 
-def _mapping(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def section(about: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What a run says under a key, where that is a mapping; else nothing."""
     value = about.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def own_baseline(trials: Iterable[Trial]) -> Trial | None:
+    """The default's trial: times are paired with the default's of their round, so only its own ratio is exactly 1."""
+    return next((trial for trial in trials if trial.ratio == 1.0 and trial.ratio_ci == (1.0, 1.0)), None)
 
 
 class _Defaults:
@@ -163,9 +155,7 @@ class _Defaults:
     def find(self, trials: Sequence[Trial]) -> Trial | None:
         if self._recorded:
             return _first(trials, {**trials[0].config, **self._recorded})
-        # A time is paired with the default's of the same round; only the default's own ratio is exactly 1.
-        own = next((trial for trial in trials if trial.ratio == 1.0 and trial.ratio_ci == (1.0, 1.0)), None)
-        return own or _first(trials, self._of_shipped())
+        return own_baseline(trials) or _first(trials, self._of_shipped())
 
     def _of_shipped(self) -> Config:
         if self._shipped is None:

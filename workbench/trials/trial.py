@@ -7,11 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    # Importing it imports torch, which reading a journal does not need.
-    from moe_kernels.tunable import Config, Problem
+from moe_kernels.tunable import Config, Problem
 
 
 class Status(StrEnum):
@@ -81,13 +79,8 @@ class Trial:
 
     Attributes:
         trial: hash of kernel source, problem, config and device.
-        problem: the problem, every axis.
-        config: the config, every parameter.
-        stage: the last stage reached.
-        status: how it ended.
         reason: why it ended so, where the status is not ok.
         time_us: microseconds a call, where there is one.
-        evidence: how that time came about.
         ratio: time over the default's time, the median of paired rounds where measured.
         ratio_ci: interval of that ratio, where measured.
         ci_us: interval of the time, microseconds, where measured.

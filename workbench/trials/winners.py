@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from moe_kernels.tunable import Config, Problem, Value
 from moe_kernels.tuned import Row, TunedFile, TunedFileError, read_tuned
 from workbench.base.errors import InputError
 
@@ -19,11 +20,10 @@ class KernelAtHand:
     """What a winner is compared with.
 
     Attributes:
-        default: the kernel's default config.
         source_hash: of its source as it is now, None where that cannot be read.
     """
 
-    default: Mapping[str, int | float | str]
+    default: Config
     source_hash: str | None
 
 
@@ -32,14 +32,9 @@ class FiledWinner:
     """One row of one results file.
 
     Attributes:
-        file: where it is.
-        device: the device's slug.
-        kernel: the kernel's name.
         problem: every axis but the ladder.
         tokens: its rung of the ladder.
-        row: config, evidence and times.
         differs: what of its config is not the default's, None where the default is not known.
-        date: when it was found.
         age_days: whole days since, None where the file's date cannot be read.
         source: whether the kernel's source is still the one that was tuned.
     """
@@ -47,18 +42,29 @@ class FiledWinner:
     file: Path
     device: str
     kernel: str
-    problem: Mapping[str, int | str]
+    problem: Problem
     tokens: int
     row: Row
-    differs: Mapping[str, int | float | str] | None
+    differs: Config | None
     date: str
     age_days: int | None
     source: Source
 
 
+def kernel_at_hand(name: str, problem: Mapping[str, int | str]) -> KernelAtHand | None:
+    """A shipped kernel as it is now, None where there is none of that name; importing them imports torch."""
+    from moe_kernels.registry import TUNABLES
+    from moe_kernels.tuned import source_hash
+
+    if name not in TUNABLES:
+        return None
+    kernel = TUNABLES[name].of(problem)
+    return KernelAtHand(default=kernel.default_config, source_hash=source_hash(kernel.kernels))
+
+
 def read_winners(
     folders: Sequence[Path],
-    find_kernel: Callable[[str, Mapping[str, int | str]], KernelAtHand | None],
+    find_kernel: Callable[[str, Problem], KernelAtHand | None],
     *,
     device: str | None = None,
     kernel: str | None = None,
@@ -130,9 +136,7 @@ def _winners(path: Path, file: TunedFile, kernel: KernelAtHand | None, now: date
     ]
 
 
-def differing(
-    config: Mapping[str, int | float | str], default: Mapping[str, int | float | str]
-) -> dict[str, int | float | str]:
+def differing(config: Config, default: Config) -> dict[str, Value]:
     """What of a config is not the default's."""
     return {name: value for name, value in config.items() if default.get(name) != value}
 

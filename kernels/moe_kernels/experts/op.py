@@ -16,10 +16,10 @@ from moe_kernels.activation import Activation
 from moe_kernels.experts.backend import BACKEND_TUNABLES, Backend, check_backend, explain_call
 from moe_kernels.experts.call import ExpertsCall, QuantisedCall, RoutedCall
 from moe_kernels.experts.checks import checked_call, checked_quantised_call
+from moe_kernels.experts.dispatch import encode_config, run_call
 from moe_kernels.experts.gradient import Gradients, experts_gradients
 from moe_kernels.experts.quantised.op import run_quantised
 from moe_kernels.experts.reference import reference_experts
-from moe_kernels.experts.run import encode_config, run_call
 from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Config
 

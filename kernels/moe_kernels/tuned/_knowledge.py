@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,10 @@ class Knowledge:
     def from_environment(cls) -> Knowledge:
         """Reads the environment, and no file yet."""
         return cls(results_folders(), _admitted_evidence(), _triton_version())
+
+    def of_folders(self, paths: Sequence[Path]) -> Knowledge:
+        """The same with other folders to look in, whose files are read anew."""
+        return replace(self, folders=tuple(Folder("given", path) for path in paths), _files={})
 
     def question(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import index
 from types import MappingProxyType
@@ -24,6 +24,8 @@ from moe_kernels.tuned.explanation import Explanation, decide
 from moe_kernels.tuned.format import Value
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from moe_kernels.tunable import TunableKernel
@@ -106,6 +108,7 @@ def explain(
     device: str | int | torch.device | None = None,
     *,
     evidence: str | None = None,
+    folders: Sequence[Path] | None = None,
 ) -> Explanation:
     """Says which row a lookup with the same arguments takes, and why.
 
@@ -115,6 +118,7 @@ def explain(
         tokens: as for `lookup`.
         device: as for `lookup`.
         evidence: `measured` or `modelled`, instead of what the environment says.
+        folders: where to look, in order, instead of where lookups do.
 
     Raises:
         ValueError: no such kernel or evidence.
@@ -122,7 +126,8 @@ def explain(
     if evidence not in (None, *ADMITTED):
         raise ValueError(f"evidence: must be one of {', '.join(ADMITTED)}, got {evidence!r}")
     with _lock:
-        return decide(_known().question(_tunable(kernel), problem, index(tokens), locate(device), evidence))
+        known = _known() if folders is None else _known().of_folders(folders)
+        return decide(known.question(_tunable(kernel), problem, index(tokens), locate(device), evidence))
 
 
 def _miss(

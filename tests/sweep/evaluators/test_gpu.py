@@ -13,8 +13,8 @@ from workbench.base.ranges import NVTX_VARIABLE
 from workbench.executors import WorkFailure
 from workbench.executors.process import death
 from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
-from workbench.sweep.evaluators.batches import BATCH, SESSIONS
 from workbench.sweep.evaluators.gpu import CONTEXT_LOST, measure_on_gpu
+from workbench.sweep.evaluators.timed import BATCH, SESSIONS
 from workbench.trials.trial import Evidence
 
 

@@ -4,34 +4,40 @@ import dataclasses
 
 import pytest
 
+from tests.support.patience import with_time_enough
 from tests.sweep.in_process import SWEEP, Told
 from tests.sweep.toy_kernels import DOUBLE, FAULTS
 from workbench.devices import find_device
-from workbench.sweep.evaluators.modelled import Builder, Subject, Workload, failed_check
+from workbench.sweep.evaluators.builder import Builder
 from workbench.sweep.evaluators.open import Timeouts
+from workbench.sweep.evaluators.subject import Subject
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.plan import make_plans
 from workbench.sweep.run import run_sweep
 from workbench.sweep.spec import load_spec
 from workbench.trials.journal import read_trials
 from workbench.trials.trial import Candidate, Evidence, Stage, Status
 
-# Time enough for a worker to import torch.
-VERIFY_S = 20.0
-
 
 @pytest.fixture(scope="module")
-def faulty(compile_cache, tmp_path_factory):
+def faulty(tmp_path_factory):
     """A real sweep over every fault: real workers, real compiling, the real interpreter."""
-    folder = tmp_path_factory.mktemp("faulty")
-    file = folder / "toy.yaml"
     lines = {line.split(":")[0]: line for line in SWEEP.splitlines()}
     lines["problems"] = "problems: {width: 8, tokens: [3]}"
     lines["space"] = f"space: {{fault: [{', '.join(FAULTS)}], block: [2, 64]}}"
     lines["verify"] = "verify: {seeds: 2}"
-    file.write_text("\n".join(lines.values()))
-    (plan,) = make_plans(load_spec(file), "auto", out=folder / "results", jobs=2)
-    outcome = run_sweep(plan, Told(), timeouts=Timeouts(verify_s=VERIFY_S))
-    return outcome, list(read_trials(plan.folder / "trials.jsonl"))
+
+    def sweep_within(limit):
+        folder = tmp_path_factory.mktemp("faulty")
+        file = folder / "toy.yaml"
+        file.write_text("\n".join(lines.values()))
+        (plan,) = make_plans(load_spec(file), "auto", out=folder / "results", jobs=2)
+        outcome = run_sweep(plan, Told(), timeouts=Timeouts(verify_s=limit))
+        trials = list(read_trials(plan.folder / "trials.jsonl"))
+        late = {trial.config["fault"] for trial in trials if trial.status is Status.TIMEOUT}
+        return (outcome, trials), late <= {"hangs"}
+
+    return with_time_enough(sweep_within)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +94,7 @@ def test_a_compiler_that_aborts_is_a_crash(by_fault):
 def test_a_kernel_that_hangs_in_the_interpreter_is_a_timeout(by_fault):
     trial = by_fault["hangs"]
     assert (trial.status, trial.stage) == (Status.TIMEOUT, Stage.VERIFY)
-    assert trial.reason == f"verifying: killed after {VERIFY_S:g} s"
+    assert trial.reason.startswith("verifying: killed after ")
 
 
 def test_an_interpreter_that_dies_is_a_crash(by_fault):
@@ -113,7 +119,7 @@ def builder(**changed):
     subject = Subject(
         reference="", kernel=kernel, device=find_device("b200"), source_hash="abc", verify_seeds=1
     )
-    return Builder(subject, None, Workload(lambda _: None))
+    return Builder(subject, None, WorkCount(lambda _: None))
 
 
 def broken(*_):
@@ -128,4 +134,4 @@ def test_a_description_that_raises_is_a_row_too(part):
 
 
 def test_a_passed_check_is_no_trial():
-    assert failed_check(None, None, None) is None
+    assert Subject.failed_check(None, None, None) is None

@@ -7,8 +7,8 @@ from moe_kernels.registry import TUNABLES
 from workbench.devices import find_device
 from workbench.ranking.legality import fits
 from workbench.ranking.workload import Tiles
-from workbench.sweep.evaluators.modelled import Subject
 from workbench.sweep.evaluators.ranked import OFFERED, RankedEvaluator
+from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.priors import has_ranking, prior, why_too_large
 from workbench.sweep.select import MODELLED_MARGIN, select
 from workbench.trials.trial import Candidate, Evidence, Stage, Status

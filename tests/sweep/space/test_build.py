@@ -60,21 +60,20 @@ def test_without_a_space_the_default_is_the_only_config(space):
     assert [list(configs) for configs in found.configs] == [[DEFAULT], [DEFAULT]]
 
 
-def test_the_default_is_a_candidate_even_where_the_space_leaves_it_out(space):
+def test_the_default_is_known_even_where_the_space_leaves_it_out(space):
     found = space(space="{block: [2]}", constraints="[]")
     assert found.default == DEFAULT
-    assert [each.config["block"] for each in found.candidates()] == [1, 2, 1, 2]
-    assert [each.config["block"] for each in found.candidates(with_default=False)] == [2, 2]
+    assert [[config["block"] for config in configs] for configs in found.configs] == [[2], [2]]
 
 
 def test_the_default_is_listed_once(space):
-    assert [each.config for each in space().candidates()].count(DEFAULT) == 2
+    assert [list(configs).count(DEFAULT) for configs in space().configs] == [1, 1]
 
 
 def test_a_problem_without_configs_is_listed_and_is_no_error(space):
     found = space(constraints='["block > 2", "block <= rows"]')
     assert found.empty_problems == ({"dtype": "bf16", "rows": 2},)
-    assert {each.problem["rows"] for each in found.candidates()} == {4}
+    assert [len(configs) for configs in found.configs] == [0, 2]
 
 
 def test_a_space_of_nothing_names_the_constraints_at_fault(complaint):
@@ -141,12 +140,12 @@ def test_problems_that_no_constraint_tells_apart_share_one_table(space):
     assert len(first) < len(second)
 
 
-def test_candidates_are_made_one_by_one(space):
+def test_configs_are_made_one_by_one(space):
     values = {"block": list(range(1000)), "scale": [place / 8 for place in range(1000)]}
     found = space(space=json.dumps(values), constraints="[]")
     assert [len(configs) for configs in found.configs] == [1_000_000, 1_000_000]
-    first = list(itertools.islice(found.candidates(), 2))
-    assert [each.config["block"] for each in first] == [0, 0]
+    first = list(itertools.islice(found.configs[0], 2))
+    assert [config["block"] for config in first] == [0, 0]
     assert found.configs[0].find({"block": 999, "mode": "fast", "scale": 0.5}) == 999_004
 
 
@@ -167,5 +166,8 @@ def test_a_space_holds_exactly_what_the_constraints_allow(space, rows, blocks, l
         with pytest.raises(InputError, match="no config is left"):
             space(**keys)
         return
-    found = space(**keys).candidates(with_default=False)
-    assert [(each.problem["rows"], each.config["block"]) for each in found] == expected
+    found = space(**keys)
+    pairs = zip(found.problems, found.configs, strict=True)
+    assert [
+        (problem["rows"], config["block"]) for problem, configs in pairs for config in configs
+    ] == expected

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import KernelLaunch
+from tests.support.patience import PATIENCE_S
 from tests.sweep.toy_kernels import DOUBLE, MATMUL, double_kernel, matmul_kernel
 from workbench.executors import WorkerPool, WorkFailure
 from workbench.sweep.stages.compile import code_identity, compile_candidate, compiled, meta_launches
@@ -110,9 +111,9 @@ def test_other_problems_and_configs_do_not():
 
 
 @pytest.fixture(scope="module")
-def compile_for(compile_cache):
+def compile_for():
     """Compiles in a worker, since this process keeps Triton's own driver."""
-    with WorkerPool(1, timeout_s=120) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
 
         def compile_for(kernel, capability, problem, config=None):
             candidate = Candidate(problem, kernel.complete(config))

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.sweep.toy_kernels import MATMUL
 from workbench.executors import WorkerPool
-from workbench.sweep.evaluators.modelled import verify_interpreted
+from workbench.sweep.stages.interpreter import verify_interpreted
 
 
 @pytest.fixture(scope="module")
 def interpret():
     """Verifies the toy matmul, whose loop runs to a bound known at run time, in a worker of its own."""
-    with WorkerPool(1, timeout_s=120, environment={"TRITON_INTERPRET": "1"}) as pool:
+    with WorkerPool(1, timeout_s=PATIENCE_S, environment={"TRITON_INTERPRET": "1"}) as pool:
 
         def interpret(**problem):
             arguments = ("tests.sweep.toy_kernels:MATMUL", problem, MATMUL.default_config, 2)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from moe_kernels.tunable import Axis, Traffic, TunableKernel
+from tests.support.patience import PATIENCE_S
 from workbench.measure.inputs import draw_inputs
 from workbench.sweep.stages.verify import poison, verify
 
@@ -24,7 +25,7 @@ def run_toys(device, **environment):
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])

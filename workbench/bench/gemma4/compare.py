@@ -6,8 +6,7 @@ difference between arms is judged by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.models.gemma4 import Gemma4ForCausalLM, Gemma4Router
+from workbench.models.gemma4 import Gemma4ForCausalLM
 from workbench.models.gemma4.arms import AS_IS, Variant, find_arm, running
-from workbench.models.quality import Quality, expert_set_mismatch, kl_divergence, quality_of, top1_agreement
+from workbench.models.gemma4.routings import noted_routings
+from workbench.models.quality import (
+    Quality,
+    expert_set_mismatch,
+    kl_divergence,
+    quality_of,
+    rounding,
+    top1_agreement,
+)
 
 MARGIN = 2.0
 # Both ways through the experts, and other orders of summation than their defaults have.
@@ -36,8 +43,7 @@ class ArmQuality:
 
     Attributes:
         arm: its name, or for a floor the config's.
-        quality: how far it is from the baseline.
-        passes: whether that is within the floor; None for what makes the floor.
+        passes: whether it is within the floor; None for what makes the floor.
     """
 
     arm: str
@@ -118,7 +124,7 @@ def _teacher_force(
     for column in range(length):
         seen = []
         for (arm, variant), cache in zip(sides, caches, strict=True):
-            with running(model, find_arm(arm), variant), _watched(model) as routed:
+            with running(model, find_arm(arm), variant), noted_routings(model) as routed:
                 logits, _ = model.step(ids[:, column : column + 1], cache)
             cache.lengths += 1
             seen.append(
@@ -127,23 +133,6 @@ def _teacher_force(
         for each, other in zip(found, seen[1:], strict=True):
             _add(each, seen[0], other, model)
     return found
-
-
-@contextmanager
-def _watched(model: Gemma4ForCausalLM) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Notes each router's logits and ids, layer by layer."""
-    routed: list[tuple[Tensor, Tensor]] = []
-
-    def note(router: Any, inputs: tuple[Tensor], outputs: tuple[Tensor, Tensor]) -> None:
-        routed.append((router.logits(inputs[0]), outputs[1]))
-
-    routers = (module for module in model.modules() if isinstance(module, Gemma4Router))
-    handles = [router.register_forward_hook(note) for router in routers]
-    try:
-        yield routed
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -155,8 +144,6 @@ def _array(tensor: Tensor) -> NDArray[Any]:
 def _add(found: _Found, one: _Seen, other: _Seen, model: Gemma4ForCausalLM) -> None:
     found.agreement.append(top1_agreement(one.logits, other.logits))
     found.divergence.append(kl_divergence(one.logits, other.logits))
-    steps = torch.finfo(model.dtype).eps
     for (scores, ids), (_, others) in zip(one.routed, other.routed, strict=True):
-        # Logits are sums that round to the model's dtype: closer than that is a tie.
-        tie = steps * float(np.abs(scores).max())
+        tie = rounding(scores, torch.finfo(model.dtype).eps)
         found.mismatched.append(expert_set_mismatch(ids, others, scores, tolerance=tie))

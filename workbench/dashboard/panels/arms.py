@@ -9,16 +9,15 @@ from workbench.base.errors import WorkbenchError
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
 from workbench.bench.rows import BenchRow
-from workbench.dashboard import words
-from workbench.plots.bench.arms import Comparison, compare_arms
-from workbench.plots.style import LIGHT, arm_colours
+from workbench.dashboard import labels
+from workbench.figures.bench.arms import ArmComparison, compare_arms
 
 EMPTY = "No bench rows here: `workbench bench run chat` measures them, `workbench bench import` reads an engine's."
 
 
 def comparisons(
     rows: Sequence[BenchRow], baseline: str | None
-) -> Iterator[tuple[str, str, Comparison | str]]:
+) -> Iterator[tuple[str, str, ArmComparison | str]]:
     """Each load of each device and model: a name, the device, and its arms, or why they cannot be compared."""
     groups: dict[tuple[str, str, int, str], list[BenchRow]] = defaultdict(list)
     for row in rows:
@@ -29,15 +28,9 @@ def comparisons(
         try:
             (comparison,) = compare_arms(group, baseline if baseline in named else None)
         except WorkbenchError as error:
-            yield words.plain(name, 160), device, words.plain(error)
+            yield labels.plain(name, 160), device, labels.plain(error)
         else:
-            yield words.plain(name, 160), device, comparison
-
-
-def palette_places(arms: Sequence[str], baseline: str) -> dict[str, int]:
-    """The place of each arm in the palette, -1 for the baseline: an arm looks the same everywhere."""
-    colours = arm_colours(arms, baseline, LIGHT)
-    return {arm: -1 if arm == baseline else LIGHT.palette.index(colour) for arm, colour in colours.items()}
+            yield labels.plain(name, 160), device, comparison
 
 
 def told(figure: Figure, metric: str) -> str:

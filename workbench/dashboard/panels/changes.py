@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Cell, Column, Panel, Row, Table, Tone
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Cell, Panel, TableBlock, TableColumn, TableRow, Tone
 from workbench.dashboard.definition import ChangesPanel
 from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results, SweepRun
@@ -26,25 +26,27 @@ from workbench.trials.trial import Evidence, Final
 Kind = Literal["new", "no longer valid", "valid now", "other evidence", "other config", "same config"]
 
 _COLUMNS = (
-    Column("device", "device"),
-    Column("kernel", "kernel"),
-    Column("problem", "problem"),
-    Column("change", "change"),
-    Column("verdict", "speed", help="Measured: told apart where the two intervals have no point in common."),
-    Column("before", "config before", "config"),
-    Column("now", "config now", "config"),
-    Column("time_before", "us before", "number"),
-    Column("time_now", "us now", "number"),
-    Column("ratio", "over before", "number", help="Speed-up over the winner before; above 1 is faster."),
-    Column("evidence", "evidence", "evidence"),
+    TableColumn("device", "device"),
+    TableColumn("kernel", "kernel"),
+    TableColumn("problem", "problem"),
+    TableColumn("change", "change"),
+    TableColumn(
+        "verdict", "speed", help="Measured: told apart where the two intervals have no point in common."
+    ),
+    TableColumn("before", "config before", "config"),
+    TableColumn("now", "config now", "config"),
+    TableColumn("time_before", "us before", "number"),
+    TableColumn("time_now", "us now", "number"),
+    TableColumn("ratio", "over before", "number", help="Speed-up over the winner before; above 1 is faster."),
+    TableColumn("evidence", "evidence", "evidence"),
 )
 _LAST_RUNS = (
-    Column("device", "device"),
-    Column("kernel", "kernel"),
-    Column("run", "last run"),
-    Column("age", "age", "number"),
-    Column("rungs", "rungs that it wrote", "number"),
-    Column("others", "rungs of earlier runs", "number"),
+    TableColumn("device", "device"),
+    TableColumn("kernel", "kernel"),
+    TableColumn("run", "last run"),
+    TableColumn("age", "age", "number"),
+    TableColumn("rungs", "rungs that it wrote", "number"),
+    TableColumn("others", "rungs of earlier runs", "number"),
 )
 _QUIET: Sequence[Kind] = ("same config", "new")
 _ORDER: Sequence[Kind] = (
@@ -63,9 +65,6 @@ class Chosen:
     """What a run would publish for a problem.
 
     Attributes:
-        config: of the winner.
-        evidence: of its time.
-        time_us: microseconds a call.
         ci_us: its interval, where measured.
     """
 
@@ -80,12 +79,8 @@ class Change:
     """One problem in the last run and in the one before.
 
     Attributes:
-        run: the last run.
         earlier: the one before, None where no other tried the problem.
-        problem: every axis.
         before: its winner in the earlier run, None where none was valid.
-        now: in the last.
-        kind: what became of it.
     """
 
     run: SweepRun
@@ -214,32 +209,33 @@ def _finding(changes: Sequence[Change]) -> str:
         return "No journals are in runs/, so what stood before the last run is not known."
     counts = Counter(change.kind for change in changes)
     if counts["new"] == len(changes):
-        return f"No earlier run tried these {words.count(len(changes), 'problem')}: nothing to compare with."
+        return f"No earlier run tried these {labels.count(len(changes), 'problem')}: nothing to compare with."
     told = ", ".join(f"{counts[kind]:,} {kind}" for kind in _ORDER if counts[kind])
     speeds = Counter(change.verdict for change in changes if _moved(change))
     moved = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(speeds.items()))
     return (
-        f"Of {words.count(len(changes), 'problem')} of the last runs: {told}{'; ' if moved else ''}{moved}."
+        f"Of {labels.count(len(changes), 'problem')} of the last runs: {told}{'; ' if moved else ''}{moved}."
     )
 
 
-def _table(changes: Sequence[Change]) -> Table:
+def _table(changes: Sequence[Change]) -> TableBlock:
     rows = tuple(map(_row, changes))
-    return Table(
+    return TableBlock(
         "changes", "Winners of the last run against the run before", _COLUMNS, rows, total="problems"
     )
 
 
-def _row(change: Change) -> Row:
+def _row(change: Change) -> TableRow:
     run, ratio = change.run, change.ratio
     sides = [each.evidence for each in (change.before, change.now) if each]
     evidence = " to ".join(dict.fromkeys(sides)) or "none"
-    earlier = words.plain(change.earlier.id, 120) if change.earlier else "no earlier run"
+    earlier = labels.plain(change.earlier.id, 120) if change.earlier else "no earlier run"
     cells = (
-        Cell(words.device_label(run.slug)),
-        Cell(words.plain(run.kernel, 80)),
+        Cell(labels.device_label(run.slug)),
+        Cell(labels.plain(run.kernel, 80)),
         Cell(
-            words.plain(run.problem_label(change.problem)), hint=f"{words.plain(run.id, 120)} after {earlier}"
+            labels.plain(run.problem_label(change.problem)),
+            hint=f"{labels.plain(run.id, 120)} after {earlier}",
         ),
         Cell(change.kind, tone=_TONES.get(change.kind, "strong")),
         Cell(change.verdict, tone=_TONES.get(change.verdict, "quiet")),
@@ -247,30 +243,30 @@ def _row(change: Change) -> Row:
         _config(change.now, change.before.config if change.before else run.default or None),
         _time(change.before),
         _time(change.now),
-        Cell("-", None, "quiet") if ratio is None else Cell(words.times(ratio, sides[0]), ratio),
+        Cell("-", None, "quiet") if ratio is None else Cell(labels.times(ratio, sides[0]), ratio),
         Cell(evidence),
     )
-    return Row(cells, facets_of(run.slug, run.kernel, tuple(sides)))
+    return TableRow(cells, facets_of(run.slug, run.kernel, tuple(sides)))
 
 
 def _config(chosen: Chosen | None, other: Mapping[str, Any] | None) -> Cell:
     """What differs from the other side, or of a new one from the default; the whole config where there is neither."""
     if chosen is None:
         return Cell("none", None, "quiet")
-    whole = words.pairs(chosen.config)
+    whole = labels.pairs(chosen.config)
     if other is None:
         return Cell(whole)
     differs = {name: value for name, value in chosen.config.items() if other.get(name) != value}
-    return Cell(words.pairs(differs), hint=whole) if differs else Cell("the same", None, "quiet", whole)
+    return Cell(labels.pairs(differs), hint=whole) if differs else Cell("the same", None, "quiet", whole)
 
 
 def _time(chosen: Chosen | None) -> Cell:
     if chosen is None:
         return Cell("-", None, "quiet")
-    return Cell(words.time_us(chosen.time_us, chosen.evidence), chosen.time_us)
+    return Cell(labels.time_us(chosen.time_us, chosen.evidence), chosen.time_us)
 
 
-def _last_runs(results: Results, options: ChangesPanel) -> Table | None:
+def _last_runs(results: Results, options: ChangesPanel) -> TableBlock | None:
     """Which run wrote what stands in the results files, by the dates that they hold."""
     rows = []
     for device, kernel in sorted({(each.device, each.kernel) for each in results.winners}):
@@ -280,21 +276,23 @@ def _last_runs(results: Results, options: ChangesPanel) -> Table | None:
         last = max(winners, key=lambda each: (each.date, each.row.run))
         wrote = sum(each.row.run == last.row.run for each in winners)
         cells = (
-            Cell(words.device_label(device)),
-            Cell(words.plain(kernel, 80)),
-            Cell(words.plain(last.row.run, 80), hint=words.plain(last.row.run)),
-            words.age(last.date, results.now),
+            Cell(labels.device_label(device)),
+            Cell(labels.plain(kernel, 80)),
+            Cell(labels.plain(last.row.run, 80), hint=labels.plain(last.row.run)),
+            labels.age(last.date, results.now),
             Cell(f"{wrote:,}", wrote),
             Cell(f"{len(winners) - wrote:,}", len(winners) - wrote),
         )
-        rows.append(Row(cells, facets_of(device, kernel, sorted({each.row.evidence for each in winners}))))
+        rows.append(
+            TableRow(cells, facets_of(device, kernel, sorted({each.row.evidence for each in winners})))
+        )
     caption = "The last run whose winners stand in the results files"
-    return Table("last-runs", caption, _LAST_RUNS, tuple(rows), total="kernels") if rows else None
+    return TableBlock("last-runs", caption, _LAST_RUNS, tuple(rows), total="kernels") if rows else None
 
 
 def _notes(changes: Sequence[Change], shown: Sequence[Change]) -> Iterator[str]:
     if hidden := len(changes) - len(shown):
-        yield f"{words.count(hidden, 'problem')} not listed: the same config and speed, or tried by no earlier run."
+        yield f"{labels.count(hidden, 'problem')} not listed: the same config and speed, or tried by no earlier run."
     if any(each.now and each.now.evidence != Evidence.MEASURED for each in changes):
         yield "~: not timed; what differs is the model's or the recording's opinion, not a measured difference."
     yield (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Block, Choice, Facets, Option
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Block, Facets, Option, Selector
 from workbench.dashboard.definition import OfDevices, RunsPanel
 from workbench.dashboard.sources import Results, SweepRun
 
@@ -24,7 +24,7 @@ def runs_of(results: Results, options: RunsPanel) -> list[SweepRun]:
 
 def facets_of(device: str, kernel: str = "", evidence: Sequence[str] = ()) -> Facets:
     """What something is about, in text that can be shown."""
-    return Facets(words.plain(device), words.plain(kernel), tuple(evidence))
+    return Facets(labels.plain(device), labels.plain(kernel), tuple(evidence))
 
 
 def run_facets(run: SweepRun) -> Facets:
@@ -34,19 +34,19 @@ def run_facets(run: SweepRun) -> Facets:
 
 def run_label(run: SweepRun, results: Results) -> str:
     """A run as it is chosen by."""
-    ago = words.age(run.started, results.now).text
+    ago = labels.age(run.started, results.now).text
     aside = ", put aside" if run.put_aside else ""
     return (
-        f"{words.plain(run.id, 80)} - {words.device_label(run.slug)}, {run.recorded.evidence}, {ago}{aside}"
+        f"{labels.plain(run.id, 80)} - {labels.device_label(run.slug)}, {run.recorded.evidence}, {ago}{aside}"
     )
 
 
 def choice_of_runs(
     name: str, runs: Sequence[SweepRun], results: Results, blocks_of: Callable[[SweepRun], Sequence[Block]]
-) -> Choice:
+) -> Selector:
     """A choice among runs, the latest first."""
     options = tuple(
-        Option(words.plain(run.id, 120), run_label(run, results), tuple(blocks_of(run)), run_facets(run))
+        Option(labels.plain(run.id, 120), run_label(run, results), tuple(blocks_of(run)), run_facets(run))
         for run in runs
     )
-    return Choice(name, "run", options)
+    return Selector(name, "run", options)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import geometric_mean
 
-from workbench.dashboard import words
+from workbench.dashboard import labels
 from workbench.dashboard.axes import count_axis, linear_axis
-from workbench.dashboard.blocks import Block, Cell, Column, Panel, Row, Table, Text
+from workbench.dashboard.blocks import Block, Cell, Panel, TableBlock, TableColumn, TableRow, Text
 from workbench.dashboard.definition import ConvergencePanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.plots.sweep.convergence import MOST_PANELS, Curve, collect_convergence
+from workbench.figures.sweep.convergence import Curve, curve_of
 
 _COLUMNS = (
-    Column("problem", "problem"),
-    Column("trials", "trials", "number"),
-    Column("failed", "without a time", "number"),
-    Column("found", "best found at trial", "number"),
-    Column("best", "best us", "number"),
-    Column("default", "default us", "number"),
-    Column("speedup", "speed-up", "number"),
+    TableColumn("problem", "problem"),
+    TableColumn("trials", "trials", "number"),
+    TableColumn("failed", "without a time", "number"),
+    TableColumn("found", "best found at trial", "number"),
+    TableColumn("best", "best us", "number"),
+    TableColumn("default", "default us", "number"),
+    TableColumn("speedup", "speed-up", "number"),
 )
 _LEGEND = (
     "Line: best time so far, us, lower is better. Dashed: the default. Crosses below: trials without a time."
@@ -40,19 +41,13 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
 
 def finding(run: SweepRun) -> str:
     """How far a run's search came."""
-    curves, evidence = _curves(run), _evidence(run)
-    mean = words.geometric_mean(curve.speedup for curve in curves if curve.speedup)
-    trials = words.count(sum(curve.trials for curve in curves), "trial")
-    if mean is None:
+    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
+    speedups = [curve.speedup for curve in curves if curve.speedup]
+    trials = labels.count(sum(curve.trials for curve in curves), "trial")
+    if not speedups:
         return f"{trials}, no speed-up known"
-    what = f"geometric mean of {words.count(len(curves), 'problem')}" if len(curves) > 1 else "one problem"
-    return f"{words.times(mean, evidence)} over the default ({what}, {trials})"
-
-
-def _curves(run: SweepRun) -> list[Curve]:
-    problems = run.recorded.problems
-    parts = (problems[start : start + MOST_PANELS] for start in range(0, len(problems), MOST_PANELS))
-    return [curve for part in parts for curve in collect_convergence(run.recorded, part).curves]
+    what = f"geometric mean of {labels.count(len(curves), 'problem')}" if len(curves) > 1 else "one problem"
+    return f"{labels.times(geometric_mean(speedups), evidence)} over the default ({what}, {trials})"
 
 
 def _evidence(run: SweepRun) -> str:
@@ -60,22 +55,22 @@ def _evidence(run: SweepRun) -> str:
 
 
 def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
-    curves, evidence = _curves(run), _evidence(run)
+    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
     charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(curves[:most])]
     undrawn = len(curves) - len(charts)
-    more = (Text((f"{words.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()
+    more = (Text((f"{labels.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()
     heading = Text((f"{finding(run)}.", run.recorded.subtitle))
     return (heading, *charts, *more, _table(curves, evidence))
 
 
 def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
     best = [*zip(curve.found_at, curve.best_us, strict=True)]
-    points = tuple(Point(at, time, f"trial {at:,}: {words.time_us(time, evidence)} us") for at, time in best)
+    points = tuple(Point(at, time, f"trial {at:,}: {labels.time_us(time, evidence)} us") for at, time in best)
     if points:
         end = Point(
             curve.trials,
             best[-1][1],
-            f"after {curve.trials:,} trials: {words.time_us(best[-1][1], evidence)} us",
+            f"after {curve.trials:,} trials: {labels.time_us(best[-1][1], evidence)} us",
         )
         points = (*points, end) if points[-1].x < curve.trials else points
     y = linear_axis(
@@ -83,10 +78,10 @@ def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
     )
     failed = tuple(Point(at, y.low, f"trial {at:,}: no time") for at in curve.failed_at)
     told = (
-        f", {words.times(curve.speedup, evidence)}" if curve.speedup else "" if best else ", no valid config"
+        f", {labels.times(curve.speedup, evidence)}" if curve.speedup else "" if best else ", no valid config"
     )
     return Chart(
-        name=f"{words.plain(run.id, 120)}-{number}",
+        name=f"{labels.plain(run.id, 120)}-{number}",
         title=f"{curve.label}{told}",
         subtitle="",
         x=count_axis(curve.trials, "trials"),
@@ -100,9 +95,9 @@ def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
     )
 
 
-def _table(curves: Sequence[Curve], evidence: str) -> Table:
-    rows = tuple(Row(_cells(curve, evidence)) for curve in curves)
-    return Table("", "The same as figures", _COLUMNS, rows, total="problems", folded=True)
+def _table(curves: Sequence[Curve], evidence: str) -> TableBlock:
+    rows = tuple(TableRow(_cells(curve, evidence)) for curve in curves)
+    return TableBlock("", "The same as figures", _COLUMNS, rows, total="problems", folded=True)
 
 
 def _cells(curve: Curve, evidence: str) -> tuple[Cell, ...]:
@@ -113,7 +108,7 @@ def _cells(curve: Curve, evidence: str) -> tuple[Cell, ...]:
         Cell(f"{curve.trials:,}", curve.trials),
         Cell(f"{len(curve.failed_at):,}", len(curve.failed_at)),
         Cell("-" if found is None else f"{found:,}", found),
-        Cell(words.time_us(best, evidence), best),
-        Cell(words.time_us(curve.default_us, evidence), curve.default_us),
-        Cell(words.times(curve.speedup, evidence), curve.speedup),
+        Cell(labels.time_us(best, evidence), best),
+        Cell(labels.time_us(curve.default_us, evidence), curve.default_us),
+        Cell(labels.times(curve.speedup, evidence), curve.speedup),
     )

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Cell, Column, Panel, Row, Table
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Cell, Panel, TableBlock, TableColumn, TableRow
 from workbench.dashboard.definition import DevicesPanel
 from workbench.dashboard.panels.common import facets_of, keeps
-from workbench.dashboard.panels.winners import RANK, best_evidence
+from workbench.dashboard.panels.winners import RANK, best_evidence, mean_speedup
 from workbench.dashboard.sources import Results
 from workbench.trials.winners import FiledWinner
 
 _COLUMNS = (
-    Column("device", "device"),
-    Column("kernel", "kernel"),
-    Column("problems", "problems", "number"),
-    *(Column(name, name, "number", help=f"Rungs whose winner is {name}.") for name in RANK),
-    Column("speedup", "speed-up", "number", help="Geometric mean over the rungs of the strongest evidence."),
-    Column("runs", "runs", "number", help="Journals of sweeps in runs/."),
-    Column("bench", "bench rows", "number"),
-    Column("age", "last winner", "number"),
+    TableColumn("device", "device"),
+    TableColumn("kernel", "kernel"),
+    TableColumn("problems", "problems", "number"),
+    *(TableColumn(name, name, "number", help=f"Rungs whose winner is {name}.") for name in RANK),
+    TableColumn(
+        "speedup", "speed-up", "number", help="Geometric mean over the rungs of the strongest evidence."
+    ),
+    TableColumn("runs", "runs", "number", help="Journals of sweeps in runs/."),
+    TableColumn("bench", "bench rows", "number"),
+    TableColumn("age", "last winner", "number"),
 )
 
 
@@ -38,18 +40,18 @@ def collect(results: Results, options: DevicesPanel) -> Panel:
     rows = tuple(
         _row(results, device, kernel, ran[device, kernel], benched[device]) for device, kernel in places
     )
-    table = Table(
+    table = TableBlock(
         "devices", "Devices and kernels", _COLUMNS, rows, sort=("device", False), total="devices and kernels"
     )
     return Panel("devices", title, _finding(places, results), (table,))
 
 
-def _row(results: Results, device: str, kernel: str, runs: int, bench: int) -> Row:
+def _row(results: Results, device: str, kernel: str, runs: int, bench: int) -> TableRow:
     winners = [each for each in results.winners if (each.device, each.kernel) == (device, kernel)]
     counts = Counter(each.row.evidence for each in winners)
     cells = (
-        Cell(words.device_label(device)),
-        Cell(words.plain(kernel, 80) or "-"),
+        Cell(labels.device_label(device)),
+        Cell(labels.plain(kernel, 80) or "-"),
         _number(len({each.file for each in winners})),
         *(_number(counts[name]) for name in RANK),
         _speedup(winners),
@@ -57,7 +59,7 @@ def _row(results: Results, device: str, kernel: str, runs: int, bench: int) -> R
         _number(bench),
         _age(winners, results),
     )
-    return Row(cells, facets_of(device, kernel, tuple(sorted(counts))))
+    return TableRow(cells, facets_of(device, kernel, tuple(sorted(counts))))
 
 
 def _number(value: int) -> Cell:
@@ -68,12 +70,12 @@ def _speedup(winners: Sequence[FiledWinner]) -> Cell:
     if not winners:
         return Cell("-", None, "quiet")
     evidence, counted = best_evidence(winners)
-    mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
-    return Cell(words.times(mean, evidence), mean, "strong" if mean and mean > 1.005 else "", hint=evidence)
+    mean = mean_speedup(counted)
+    return Cell(labels.times(mean, evidence), mean, "strong" if mean and mean > 1.005 else "", hint=evidence)
 
 
 def _age(winners: Sequence[FiledWinner], results: Results) -> Cell:
-    cells = [words.age(date, results.now) for date in {each.date for each in winners}]
+    cells = [labels.age(date, results.now) for date in {each.date for each in winners}]
     known = [cell for cell in cells if isinstance(cell.sort, float)]
     return min(known, key=lambda cell: cell.sort or 0.0) if known else Cell("-", None, "quiet")
 
@@ -90,6 +92,6 @@ def _finding(places: Sequence[tuple[str, str]], results: Results) -> str:
         else "no winners yet"
     )
     return (
-        f"{words.count(len(devices), 'device')}, {words.count(len(kernels), 'kernel')}, "
-        f"{words.count(rungs, 'winning rung')}; {told}."
+        f"{labels.count(len(devices), 'device')}, {labels.count(len(kernels), 'kernel')}, "
+        f"{labels.count(rungs, 'winning rung')}; {told}."
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Block, Cell, Column, Panel, Row, Table
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Block, Cell, Panel, TableBlock, TableColumn, TableRow
 from workbench.dashboard.definition import FailuresPanel
 from workbench.dashboard.panels.common import choice_of_runs, runs_of
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.plots.sweep.statuses import collect_statuses
+from workbench.figures.sweep.statuses import collect_statuses
 from workbench.trials.trial import Status
 
 _COLUMNS = (
-    Column("status", "status"),
-    Column("trials", "trials", "number"),
-    Column("share", "share", "share"),
-    Column("reason", "reason of the first; reasons that differ in numbers only are one", sortable=False),
+    TableColumn("status", "status"),
+    TableColumn("trials", "trials", "number"),
+    TableColumn("share", "share", "share"),
+    TableColumn("reason", "reason of the first; reasons that differ in numbers only are one", sortable=False),
 )
 
 
@@ -37,11 +37,11 @@ def finding(runs: Sequence[SweepRun]) -> str:
     latest = runs[0]
     trials = [trial for problem in latest.recorded.problems for trial in problem.trials]
     failed = Counter(trial.status for trial in trials if trial.status is not Status.OK)
-    name = words.plain(latest.id, 80)
+    name = labels.plain(latest.id, 80)
     if not failed:
-        return f"All {words.count(len(trials), 'trial')} of the latest run, {name}, are valid."
+        return f"All {labels.count(len(trials), 'trial')} of the latest run, {name}, are valid."
     told = ", ".join(f"{count:,} {status.value.replace('_', ' ')}" for status, count in failed.most_common())
-    of = f"{failed.total():,} of {words.count(len(trials), 'trial')}"
+    of = f"{failed.total():,} of {labels.count(len(trials), 'trial')}"
     return f"{of} of the latest run, {name}, are not valid: {told}."
 
 
@@ -51,15 +51,15 @@ def _blocks(run: SweepRun) -> Sequence[Block]:
     rows = [_row(each.status.value, each.reason, each.count, total) for each in info.counts]
     if info.other:
         rows.append(_row("other", "other reasons", info.other, total))
-    return (Table("", info.heading.title, _COLUMNS, tuple(rows), total="reasons"),)
+    return (TableBlock("", info.heading.title, _COLUMNS, tuple(rows), total="reasons"),)
 
 
-def _row(status: str, reason: str | None, count: int, total: int) -> Row:
+def _row(status: str, reason: str | None, count: int, total: int) -> TableRow:
     valid = status == Status.OK.value
     cells = (
         Cell(status.replace("_", " "), tone="good" if valid else "bad"),
         Cell(f"{count:,}", count),
         Cell(f"{count / total:.1%}", share=count / total, tone="good" if valid else "bad"),
-        Cell(words.plain(reason or "valid", 300), tone="quiet" if valid else ""),
+        Cell(labels.plain(reason or "valid", 300), tone="quiet" if valid else ""),
     )
-    return Row(cells)
+    return TableRow(cells)

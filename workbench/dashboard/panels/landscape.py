@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from workbench.base.errors import InputError
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Block, Choice, Option, Panel, Text
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Block, Option, Panel, Selector, Text
 from workbench.dashboard.definition import LandscapePanel
 from workbench.dashboard.panels.common import run_facets, run_label, runs_of
 from workbench.dashboard.pictures import HeatMap, Square
 from workbench.dashboard.sources import Results, SweepRun
-from workbench.plots.sweep.landscape import Cell as Known
-from workbench.plots.sweep.landscape import LandscapeInfo, collect_landscape
+from workbench.figures.sweep.landscape import LandscapeCell, LandscapeInfo, collect_landscape
 from workbench.trials.recorded_run import ProblemTrials
 
 # Beyond this many squares a side, a heat map is no longer read, only looked at.
@@ -38,12 +37,12 @@ def collect(results: Results, options: LandscapePanel) -> Panel:
         if isinstance(first, LandscapeInfo)
         else "No two parameters vary."
     )
-    return Panel("landscape", title, finding, (Choice("landscape", "run", tuple(chosen)),), (_LEGEND,))
+    return Panel("landscape", title, finding, (Selector("landscape", "run", tuple(chosen)),), (_LEGEND,))
 
 
 def _option(run: SweepRun, results: Results, options: LandscapePanel) -> Option:
     blocks = _blocks(run, options)
-    return Option(words.plain(run.id, 120), run_label(run, results), tuple(blocks), run_facets(run))
+    return Option(labels.plain(run.id, 120), run_label(run, results), tuple(blocks), run_facets(run))
 
 
 def _blocks(run: SweepRun, options: LandscapePanel) -> Sequence[Block]:
@@ -52,10 +51,10 @@ def _blocks(run: SweepRun, options: LandscapePanel) -> Sequence[Block]:
         for problem, block in zip(_problems(run, options), _maps(run, options), strict=True)
     ]
     left_out = len(run.recorded.problems) - len(drawn)
-    more = (Text((f"{words.count(left_out, 'more problem')} of this run not listed.",)),) if left_out else ()
+    more = (Text((f"{labels.count(left_out, 'more problem')} of this run not listed.",)),) if left_out else ()
     if len(drawn) == 1:
         return (*drawn[0].blocks, *more)
-    return (Choice(f"landscape-{words.plain(run.id, 120)}", "problem", tuple(drawn)), *more)
+    return (Selector(f"landscape-{labels.plain(run.id, 120)}", "problem", tuple(drawn)), *more)
 
 
 def _problems(run: SweepRun, options: LandscapePanel) -> Sequence[ProblemTrials]:
@@ -93,13 +92,13 @@ def _map(run: SweepRun, number: int, info: LandscapeInfo) -> HeatMap:
     )
     cut = len(info.x_values) > len(xs) or len(info.y_values) > len(ys)
     return HeatMap(
-        name=f"{words.plain(run.id, 120)}-{number}",
+        name=f"{labels.plain(run.id, 120)}-{number}",
         title=info.heading.title,
         subtitle=info.heading.subtitle,
-        x=words.plain(info.x, 60),
-        y=words.plain(info.y, 60),
-        columns=tuple(words.plain(x, 24) for x in xs),
-        rows=tuple(words.plain(y, 24) for y in ys),
+        x=labels.plain(info.x, 60),
+        y=labels.plain(info.y, 60),
+        columns=tuple(labels.plain(x, 24) for x in xs),
+        rows=tuple(labels.plain(y, 24) for y in ys),
         squares=squares,
         notes=(
             *info.heading.notes[:1],
@@ -112,7 +111,7 @@ def _square(info: LandscapeInfo, column: int, row: int, worst: float) -> Square:
     pair = info.x_values[column], info.y_values[row]
     cell = info.cells[pair]
     marks = [name for name, place in (("best", info.best), ("default", info.default)) if place == pair]
-    where = words.plain(f"{info.x}={pair[0]}, {info.y}={pair[1]}", 160)
+    where = labels.plain(f"{info.x}={pair[0]}, {info.y}={pair[1]}", 160)
     return Square(
         column,
         row,
@@ -123,15 +122,15 @@ def _square(info: LandscapeInfo, column: int, row: int, worst: float) -> Square:
     )
 
 
-def _shade(cell: Known, worst: float) -> float | None:
+def _shade(cell: LandscapeCell, worst: float) -> float | None:
     """On a logarithmic scale from the best to the worst."""
     if cell.relative is None:
         return None
     return math.log(cell.relative) / math.log(max(worst, 1.05))
 
 
-def _told(cell: Known) -> str:
-    tried = f"{words.count(cell.tried, 'config')} tried, {cell.valid} valid"
+def _told(cell: LandscapeCell) -> str:
+    tried = f"{labels.count(cell.tried, 'config')} tried, {cell.valid} valid"
     if cell.relative is None or cell.best_us is None:
         return tried
     return f"{cell.relative:.3f} of the best, {cell.best_us:.4g} us; {tried}"

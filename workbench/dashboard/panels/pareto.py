@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.dashboard.axes import linear_axis
-from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text
+from workbench.dashboard.blocks import (
+    Block,
+    Cell,
+    Option,
+    Panel,
+    Selector,
+    TableBlock,
+    TableColumn,
+    TableRow,
+    Text,
+)
 from workbench.dashboard.definition import ParetoPanel
-from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
+from workbench.dashboard.panels.arms import EMPTY, comparisons, number, told
 from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results
-from workbench.plots.bench.arms import Comparison
-from workbench.plots.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto
+from workbench.figures.bench.arms import ArmComparison, palette_places
+from workbench.figures.bench.pareto import ParetoInfo, ParetoPoint, X, Y, collect_pareto
 
 _COLUMNS = (
-    Column("arm", "arm"),
-    Column("concurrency", "concurrency", "number"),
-    Column("user", f"{X.title}, {X.unit}", "number"),
-    Column("gpu", f"{Y.title}, {Y.unit}", "number"),
-    Column("optimal", "on the frontier"),
+    TableColumn("arm", "arm"),
+    TableColumn("concurrency", "concurrency", "number"),
+    TableColumn("user", f"{X.title}, {X.unit}", "number"),
+    TableColumn("gpu", f"{Y.title}, {Y.unit}", "number"),
+    TableColumn("optimal", "on the frontier"),
 )
 
 
@@ -29,7 +39,9 @@ def collect(results: Results, options: ParetoPanel) -> Panel:
     if not results.bench:
         return Panel("pareto", title, EMPTY, empty=True)
     found = list(comparisons(results.bench, options.baseline))
-    infos = [info for _, _, each in found if isinstance(each, Comparison) and (info := collect_pareto(each))]
+    infos = [
+        info for _, _, each in found if isinstance(each, ArmComparison) and (info := collect_pareto(each))
+    ]
     if not infos:
         what = "No row has both tokens/s a user and tokens/s a GPU."
         return Panel("pareto", title, what, empty=True)
@@ -37,10 +49,10 @@ def collect(results: Results, options: ParetoPanel) -> Panel:
         Option(name, name, tuple(_blocks(name, each)), facets_of(device)) for name, device, each in found
     )
     finding = f"{infos[0].heading.title}."
-    return Panel("pareto", title, finding, (Choice("pareto", "load", chosen),))
+    return Panel("pareto", title, finding, (Selector("pareto", "load", chosen),))
 
 
-def _blocks(name: str, comparison: Comparison | str) -> Iterator[Block]:
+def _blocks(name: str, comparison: ArmComparison | str) -> Iterator[Block]:
     if isinstance(comparison, str):
         yield Text((comparison,), "warn")
     elif (info := collect_pareto(comparison)) is None:
@@ -97,9 +109,9 @@ def _point(point: ParetoPoint) -> Point:
     )
 
 
-def _table(info: ParetoInfo) -> Table:
+def _table(info: ParetoInfo) -> TableBlock:
     rows = tuple(
-        Row(
+        TableRow(
             (
                 Cell(point.arm),
                 Cell(f"{point.concurrency:g}", point.concurrency),
@@ -110,4 +122,4 @@ def _table(info: ParetoInfo) -> Table:
         )
         for point in info.points
     )
-    return Table("", "The same as figures", _COLUMNS, rows, total="points", folded=True)
+    return TableBlock("", "The same as figures", _COLUMNS, rows, total="points", folded=True)

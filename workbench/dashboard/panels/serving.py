@@ -6,26 +6,35 @@ from collections.abc import Iterator, Sequence
 
 from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS
-from workbench.dashboard import words
+from workbench.dashboard import labels
 from workbench.dashboard.axes import linear_axis, log2_axis
-from workbench.dashboard.blocks import Block, Cell, Choice, Column, Option, Panel, Row, Table, Text
+from workbench.dashboard.blocks import (
+    Block,
+    Cell,
+    Option,
+    Panel,
+    Selector,
+    TableBlock,
+    TableColumn,
+    TableRow,
+    Text,
+)
 from workbench.dashboard.definition import ServingPanel
-from workbench.dashboard.panels.arms import EMPTY, comparisons, number, palette_places, told
+from workbench.dashboard.panels.arms import EMPTY, comparisons, number, told
 from workbench.dashboard.panels.common import facets_of
-from workbench.dashboard.pictures import Axis, Chart, Point, Series
+from workbench.dashboard.pictures import Chart, ChartAxis, Point, Series
 from workbench.dashboard.sources import Results
-from workbench.plots.bench.arms import Arm, Comparison
-from workbench.plots.bench.arms import Point as Load
-from workbench.plots.bench.curves import AXIS, CURVES, CurveInfo, Line, collect_curves
-from workbench.plots.bench.speedup import Ratio, SpeedupInfo, collect_speedup
+from workbench.figures.bench.arms import ArmComparison, ArmLoad, ComparedArm, palette_places
+from workbench.figures.bench.curves import AXIS, CURVES, CurveInfo, Line, collect_curves
+from workbench.figures.bench.speedup import SpeedupInfo, SpeedupRatio, collect_speedup
 
 _SPEEDUPS = (
-    Column("arm", "arm"),
-    Column("metric", "metric"),
-    Column("load", "load", "number"),
-    Column("ratio", "speed-up", "number"),
-    Column("interval", "95 % interval", "number"),
-    Column("verdict", "verdict", help="Told apart only with repeats of both and an interval without 1."),
+    TableColumn("arm", "arm"),
+    TableColumn("metric", "metric"),
+    TableColumn("load", "load", "number"),
+    TableColumn("ratio", "speed-up", "number"),
+    TableColumn("interval", "95 % interval", "number"),
+    TableColumn("verdict", "verdict", help="Told apart only with repeats of both and an interval without 1."),
 )
 
 
@@ -40,12 +49,12 @@ def collect(results: Results, options: ServingPanel) -> Panel:
         for name, device, each in found
     )
     return Panel(
-        "serving", title, _finding([each for _, _, each in found]), (Choice("serving", "load", chosen),)
+        "serving", title, _finding([each for _, _, each in found]), (Selector("serving", "load", chosen),)
     )
 
 
-def _finding(found: Sequence[Comparison | str]) -> str:
-    known = [each for each in found if isinstance(each, Comparison)]
+def _finding(found: Sequence[ArmComparison | str]) -> str:
+    known = [each for each in found if isinstance(each, ArmComparison)]
     speedups = [info for each in known if (info := collect_speedup(each))]
     if speedups:
         return f"{speedups[0].heading.title}."
@@ -53,7 +62,7 @@ def _finding(found: Sequence[Comparison | str]) -> str:
     return f"{curves[0].heading.title}." if curves else "No run of these has figures to compare."
 
 
-def _blocks(name: str, comparison: Comparison | str, options: ServingPanel) -> Iterator[Block]:
+def _blocks(name: str, comparison: ArmComparison | str, options: ServingPanel) -> Iterator[Block]:
     if isinstance(comparison, str):
         yield Text((comparison,), "warn")
         return
@@ -68,7 +77,7 @@ def _blocks(name: str, comparison: Comparison | str, options: ServingPanel) -> I
         yield Text(tuple(failures), "warn")
 
 
-def _chart(name: str, info: CurveInfo, comparison: Comparison) -> Chart:
+def _chart(name: str, info: CurveInfo, comparison: ArmComparison) -> Chart:
     places = palette_places([line.arm for line in info.lines], info.baseline)
     markers = {arm.name: place for place, arm in enumerate(comparison.arms)}
     ends = [end for line in info.lines for figure in line.y for end in (figure.interval or ())]
@@ -85,7 +94,9 @@ def _chart(name: str, info: CurveInfo, comparison: Comparison) -> Chart:
     )
 
 
-def _series(info: CurveInfo, places: dict[str, int], markers: dict[str, int], y: Axis) -> Iterator[Series]:
+def _series(
+    info: CurveInfo, places: dict[str, int], markers: dict[str, int], y: ChartAxis
+) -> Iterator[Series]:
     for line in info.behind:
         label = METRICS[line.metric].title
         yield Series(f"{line.arm} {label}", places[line.arm], -1, "dotted", _points(line), listed=False)
@@ -113,18 +124,18 @@ def _points(line: Line) -> tuple[Point, ...]:
     )
 
 
-def _speedups(info: SpeedupInfo) -> Table:
+def _speedups(info: SpeedupInfo) -> TableBlock:
     rows = tuple(
-        Row(_ratio_cells(speedup.arm, panel.metric.title, ratio))
+        TableRow(_ratio_cells(speedup.arm, panel.metric.title, ratio))
         for panel in info.panels
         for speedup in panel.speedups
         for ratio in speedup.ratios
     )
     caption = f"Against {info.baseline}; above 1 is better than it. Load: {info.axis}"
-    return Table("", caption, _SPEEDUPS, rows, total="comparisons")
+    return TableBlock("", caption, _SPEEDUPS, rows, total="comparisons")
 
 
-def _ratio_cells(arm: str, metric: str, ratio: Ratio) -> tuple[Cell, ...]:
+def _ratio_cells(arm: str, metric: str, ratio: SpeedupRatio) -> tuple[Cell, ...]:
     tone = {"faster": "good", "slower": "bad"}.get(ratio.verdict, "quiet")
     ends = "-" if ratio.interval is None else f"{ratio.interval[0]:.3f} to {ratio.interval[1]:.3f}"
     return (
@@ -137,22 +148,27 @@ def _ratio_cells(arm: str, metric: str, ratio: Ratio) -> tuple[Cell, ...]:
     )
 
 
-def _figures(comparison: Comparison, infos: Sequence[CurveInfo]) -> Table:
+def _figures(comparison: ArmComparison, infos: Sequence[CurveInfo]) -> TableBlock:
     """Every arm at every load, with the metrics of the charts."""
     shown = [metric for info in infos for metric in CURVES[info.name] if metric is not None]
     having = {name for arm in comparison.arms for point in arm.points for name in point.figures}
     metrics = [metric for metric in shown if metric in having]
     columns = (
-        Column("arm", "arm"),
-        Column("concurrency", "concurrency", "number"),
-        *(Column(metric, f"{METRICS[metric].title}, {METRICS[metric].unit}", "number") for metric in metrics),
-        Column("runs", "runs", "number"),
+        TableColumn("arm", "arm"),
+        TableColumn("concurrency", "concurrency", "number"),
+        *(
+            TableColumn(metric, f"{METRICS[metric].title}, {METRICS[metric].unit}", "number")
+            for metric in metrics
+        ),
+        TableColumn("runs", "runs", "number"),
     )
-    rows = tuple(Row(_load_cells(arm, load, metrics)) for arm in comparison.arms for load in arm.points)
-    return Table("", "The same as figures, with 95 % intervals", columns, rows, total="loads", folded=True)
+    rows = tuple(TableRow(_load_cells(arm, load, metrics)) for arm in comparison.arms for load in arm.points)
+    return TableBlock(
+        "", "The same as figures, with 95 % intervals", columns, rows, total="loads", folded=True
+    )
 
 
-def _load_cells(arm: Arm, load: Load, metrics: Sequence[str]) -> tuple[Cell, ...]:
+def _load_cells(arm: ComparedArm, load: ArmLoad, metrics: Sequence[str]) -> tuple[Cell, ...]:
     figures = (_figure_cell(load.figures.get(metric)) for metric in metrics)
     concurrency = Cell(f"{load.concurrency:g}", load.concurrency)
     return (Cell(arm.name), concurrency, *figures, Cell(f"{load.runs:,}", load.runs))
@@ -167,8 +183,8 @@ def _figure_cell(figure: Figure | None) -> Cell:
     return Cell(f"{number(figure.value)}{ends}", figure.value)
 
 
-def _failures(comparison: Comparison) -> Iterator[str]:
+def _failures(comparison: ArmComparison) -> Iterator[str]:
     for arm in comparison.arms:
         for failure in arm.failures:
             where = "unlimited" if failure.concurrency is None else f"{failure.concurrency:g}"
-            yield f"{arm.name} at concurrency {where}: {failure.status}: {words.plain(failure.reason, 200)}"
+            yield f"{arm.name} at concurrency {where}: {failure.status}: {labels.plain(failure.reason, 200)}"

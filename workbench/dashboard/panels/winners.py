@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
-from statistics import fmean
+from statistics import fmean, geometric_mean
 
-from workbench.dashboard import words
-from workbench.dashboard.blocks import Bar, Cell, Column, Panel, Row, Table
+from workbench.dashboard import labels
+from workbench.dashboard.blocks import Bar, Cell, Panel, TableBlock, TableColumn, TableRow
 from workbench.dashboard.definition import WinnersPanel
 from workbench.dashboard.panels.common import facets_of, keeps
 from workbench.dashboard.sources import Results
@@ -18,27 +18,29 @@ from workbench.trials.winners import FiledWinner
 RANK = ("measured", "modelled", "replayed")
 _EMPTY = "No winners here yet: `workbench sweep FILE` writes them."
 _COLUMNS = (
-    Column("device", "device"),
-    Column("kernel", "kernel"),
-    Column("problem", "problem"),
-    Column("strip", "speed-up by tokens", "strip", sortable=False, help="A bar a rung, few tokens first."),
-    Column("speedup", "speed-up", "number", help="Over the default: geometric mean over the rungs."),
-    Column("best", "best at", "number", help="The largest speed-up and at how many tokens."),
-    Column("ahead", "ahead", "number", help="Rungs where something beat the default."),
-    Column("evidence", "evidence", "evidence"),
-    Column("age", "age", "number"),
+    TableColumn("device", "device"),
+    TableColumn("kernel", "kernel"),
+    TableColumn("problem", "problem"),
+    TableColumn(
+        "strip", "speed-up by tokens", "strip", sortable=False, help="A bar a rung, few tokens first."
+    ),
+    TableColumn("speedup", "speed-up", "number", help="Over the default: geometric mean over the rungs."),
+    TableColumn("best", "best at", "number", help="The largest speed-up and at how many tokens."),
+    TableColumn("ahead", "ahead", "number", help="Rungs where something beat the default."),
+    TableColumn("evidence", "evidence", "evidence"),
+    TableColumn("age", "age", "number"),
 )
-_SOURCE = Column("source", "source")
+_SOURCE = TableColumn("source", "source")
 _RUNGS = (
-    Column("tokens", "tokens", "number"),
-    Column("config", "config, where not the default's", "config"),
-    Column("evidence", "evidence", "evidence"),
-    Column("time", "time us", "number"),
-    Column("interval", "95 % interval", "number"),
-    Column("default", "default us", "number"),
-    Column("speedup", "speed-up", "number"),
-    Column("age", "age", "number"),
-    Column("run", "run"),
+    TableColumn("tokens", "tokens", "number"),
+    TableColumn("config", "config, where not the default's", "config"),
+    TableColumn("evidence", "evidence", "evidence"),
+    TableColumn("time", "time us", "number"),
+    TableColumn("interval", "95 % interval", "number"),
+    TableColumn("default", "default us", "number"),
+    TableColumn("speedup", "speed-up", "number"),
+    TableColumn("age", "age", "number"),
+    TableColumn("run", "run"),
 )
 
 
@@ -57,7 +59,7 @@ def collect(results: Results, options: WinnersPanel) -> Panel:
     has_source = any(winner.source != "unknown" for winner in winners)
     rows = [_row(group, results, has_source) for group in files]
     columns = (*_COLUMNS, _SOURCE) if has_source else _COLUMNS
-    table = Table(
+    table = TableBlock(
         "winners",
         "Winners by device, kernel and problem",
         columns,
@@ -68,11 +70,13 @@ def collect(results: Results, options: WinnersPanel) -> Panel:
     return Panel("winners", title, finding(winners), (table,), tuple(_notes(winners)))
 
 
-def sorted_rows(rows: Sequence[Row], columns: Sequence[Column], by: str, descends: bool) -> tuple[Row, ...]:
+def sorted_rows(
+    rows: Sequence[TableRow], columns: Sequence[TableColumn], by: str, descends: bool
+) -> tuple[TableRow, ...]:
     """Rows by a column, those without a value last."""
     place = next(place for place, column in enumerate(columns) if column.name == by)
 
-    def value(row: Row) -> float | str:
+    def value(row: TableRow) -> float | str:
         cell = row.cells[place]
         return cell.text if cell.sort is None else cell.sort
 
@@ -83,16 +87,16 @@ def sorted_rows(rows: Sequence[Row], columns: Sequence[Column], by: str, descend
 def finding(winners: Sequence[FiledWinner]) -> str:
     """What the best evidence says of all winners together."""
     evidence, counted = best_evidence(winners)
-    mean = words.geometric_mean(each.row.speedup for each in counted if each.row.speedup)
+    mean = mean_speedup(counted)
     ahead = sum(not each.row.kept_default for each in counted)
     timed = (
         "" if evidence == "measured" else ", nothing was timed" if evidence == "modelled" else ", read back"
     )
-    where = f"{words.count(len(counted), 'rung')} ({evidence}{timed})"
+    where = f"{labels.count(len(counted), 'rung')} ({evidence}{timed})"
     if mean is None:
         return f"The default runs on none of {where}."
     return (
-        f"Winners are {words.times(mean, evidence)} as fast as the default: geometric mean over {where}; "
+        f"Winners are {labels.times(mean, evidence)} as fast as the default: geometric mean over {where}; "
         f"{ahead:,} of them beat it."
     )
 
@@ -103,24 +107,29 @@ def best_evidence(winners: Sequence[FiledWinner]) -> tuple[str, list[FiledWinner
     return evidence, [winner for winner in winners if winner.row.evidence == evidence]
 
 
-def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> Row:
+def mean_speedup(winners: Sequence[FiledWinner]) -> float | None:
+    """The geometric mean over the default, None where the default runs on none."""
+    speedups = [each.row.speedup for each in winners if each.row.speedup]
+    return geometric_mean(speedups) if speedups else None
+
+
+def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> TableRow:
     first = group[0]
     evidence, counted = best_evidence(group)
-    speedups = [each.row.speedup for each in counted if each.row.speedup]
-    mean = words.geometric_mean(speedups)
+    mean, known = mean_speedup(counted), sum(each.row.speedup is not None for each in counted)
     left_out = (
         f"; {len(group) - len(counted)} of other evidence left out" if len(counted) < len(group) else ""
     )
     cells = [
-        Cell(words.device_label(first.device)),
-        Cell(words.plain(first.kernel, 80)),
-        Cell(words.plain(first.file.stem.replace(",", " "), 160), hint=words.pairs(first.problem)),
+        Cell(labels.device_label(first.device)),
+        Cell(labels.plain(first.kernel, 80)),
+        Cell(labels.plain(first.file.stem.replace(",", " "), 160), hint=labels.pairs(first.problem)),
         Cell("", bars=_strip(group), hint=_strip_text(group)),
         Cell(
-            words.times(mean, evidence),
+            labels.times(mean, evidence),
             mean,
             "strong" if mean and mean > 1.005 else "",
-            hint=f"geometric mean of {words.count(len(speedups), 'rung')}, {evidence}{left_out}",
+            hint=f"geometric mean of {labels.count(known, 'rung')}, {evidence}{left_out}",
         ),
         _best(counted, evidence),
         Cell(
@@ -133,8 +142,8 @@ def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> Ro
     if has_source:
         cells.append(_source(group))
     about = facets_of(first.device, first.kernel, tuple(sorted({each.row.evidence for each in group})))
-    return Row(
-        tuple(cells), about, _rungs(group, results), words.plain(first.file.relative_to(results.folder))
+    return TableRow(
+        tuple(cells), about, _rungs(group, results), labels.plain(first.file.relative_to(results.folder))
     )
 
 
@@ -145,7 +154,7 @@ def _best(counted: Sequence[FiledWinner], evidence: str) -> Cell:
     best = max(known, key=lambda each: each.row.speedup or 0.0)
     if best.row.kept_default:
         return Cell("default kept", 1.0, "quiet")
-    return Cell(f"{words.times(best.row.speedup, evidence)} at {best.tokens:,}", best.row.speedup)
+    return Cell(f"{labels.times(best.row.speedup, evidence)} at {best.tokens:,}", best.row.speedup)
 
 
 def _evidence(group: Sequence[FiledWinner]) -> Cell:
@@ -155,7 +164,7 @@ def _evidence(group: Sequence[FiledWinner]) -> Cell:
 
 
 def _age(group: Sequence[FiledWinner], results: Results) -> Cell:
-    cells = [words.age(date, results.now) for date in dict.fromkeys(each.date for each in group)]
+    cells = [labels.age(date, results.now) for date in dict.fromkeys(each.date for each in group)]
     known = [cell for cell in cells if isinstance(cell.sort, float)]
     if not known:
         return cells[0]
@@ -189,41 +198,41 @@ def _told(winner: FiledWinner) -> str:
     row = winner.row
     if row.speedup is None:
         return "the default cannot run"
-    return "default kept" if row.kept_default else f"{words.times(row.speedup, row.evidence)}, {row.evidence}"
+    return (
+        "default kept" if row.kept_default else f"{labels.times(row.speedup, row.evidence)}, {row.evidence}"
+    )
 
 
 def _strip_text(group: Sequence[FiledWinner]) -> str:
     return "; ".join(f"{each.tokens:,}: {_told(each)}" for each in group)
 
 
-def _rungs(group: Sequence[FiledWinner], results: Results) -> Table:
+def _rungs(group: Sequence[FiledWinner], results: Results) -> TableBlock:
     first = group[0]
-    caption = (
-        f"{words.plain(first.kernel, 80)} on {words.device_label(first.device)}, {words.pairs(first.problem)}"
-    )
-    return Table("", caption, _RUNGS, tuple(_rung(each, results) for each in group), total="rungs")
+    caption = f"{labels.plain(first.kernel, 80)} on {labels.device_label(first.device)}, {labels.pairs(first.problem)}"
+    return TableBlock("", caption, _RUNGS, tuple(_rung(each, results) for each in group), total="rungs")
 
 
-def _rung(winner: FiledWinner, results: Results) -> Row:
+def _rung(winner: FiledWinner, results: Results) -> TableRow:
     row, evidence = winner.row, winner.row.evidence
     config = config_text(row.config, winner.differs)
-    ends = (words.time_us(end, evidence) for end in row.ci_us or ())
+    ends = (labels.time_us(end, evidence) for end in row.ci_us or ())
     cells = (
         Cell(f"{winner.tokens:,}", winner.tokens),
-        Cell(words.plain(config), hint=words.pairs(row.config)),
+        Cell(labels.plain(config), hint=labels.pairs(row.config)),
         Cell(evidence),
-        Cell(words.time_us(row.time_us, evidence), row.time_us),
+        Cell(labels.time_us(row.time_us, evidence), row.time_us),
         Cell(" to ".join(ends) or "-", row.ci_us and row.ci_us[0]),
         Cell("cannot run", None, "quiet")
         if row.default_time_us is None
-        else Cell(words.time_us(row.default_time_us, evidence), row.default_time_us),
+        else Cell(labels.time_us(row.default_time_us, evidence), row.default_time_us),
         Cell("kept", 1.0, "quiet")
         if row.kept_default
-        else Cell(words.times(row.speedup, evidence), row.speedup, "strong"),
-        words.age(winner.date, results.now),
-        Cell(words.plain(row.run, 60), hint=words.plain(row.run)),
+        else Cell(labels.times(row.speedup, evidence), row.speedup, "strong"),
+        labels.age(winner.date, results.now),
+        Cell(labels.plain(row.run, 60), hint=labels.plain(row.run)),
     )
-    return Row(cells)
+    return TableRow(cells)
 
 
 def _notes(winners: Sequence[FiledWinner]) -> list[str]:

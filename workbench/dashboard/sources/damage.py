@@ -12,10 +12,8 @@ class Damage:
     """One place that could not be read.
 
     Attributes:
-        file: the file.
         line: in it, None where the file as a whole is meant.
         key: in it, dotted, None likewise.
-        what: what is wrong.
     """
 
     file: str

@@ -24,13 +24,9 @@ class Results:
     """All that a results folder holds.
 
     Attributes:
-        folder: the folder.
         now: what ages are counted from.
         winners: every row of every results file.
         runs: of sweeps, the latest first.
-        bench: rows of bench files.
-        profiles: of decode steps, the latest first.
-        damaged: what could not be read.
     """
 
     folder: Path

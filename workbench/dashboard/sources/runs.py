@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_kernels.device_slug import device_slug
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.dashboard.sources.damage import Damages
-from workbench.trials.journal import read_finals, read_trials
-from workbench.trials.recorded_run import RecordedRun, read_about, run_of
+from workbench.trials.journal import read_about, read_finals, read_trials
+from workbench.trials.recorded_run import RecordedRun, run_of, section, slug_and_kernel
 from workbench.trials.trial import Final, Trial
 
 if TYPE_CHECKING:
@@ -29,15 +27,10 @@ class SweepRun:
 
     Attributes:
         id: the run's id; `<id>.before-<time>` where a later `--fresh` put it aside.
-        folder: its journal.
-        slug: of its device.
-        kernel: what was tuned.
         ladder: the axis along which a results file has its rows.
         shorts: what results files call the axes.
         started: ISO 8601, empty where that is not known.
         default: the kernel's default config, empty where that is not known.
-        recorded: its trials by problem.
-        finals: the re-timings of finalists.
     """
 
     id: str
@@ -95,16 +88,16 @@ def _read_run(folder: Path, damages: Damages) -> SweepRun | None:
 def _run(
     folder: Path, about: Mapping[str, Any], trials: Sequence[Trial], finals: tuple[Final, ...]
 ) -> SweepRun:
-    device, kernel, sweep = (_mapping(about, name) for name in ("device", "kernel", "sweep"))
-    default = {name: value for name, value in _mapping(about, "default").items() if _is_scalar(value)}
+    slug, kernel_name = slug_and_kernel(about)
+    kernel = section(about, "kernel")
+    default = {name: value for name, value in section(about, "default").items() if _is_scalar(value)}
     known = {**about, "default": default or _guessed_default(trials)}
     recorded = run_of(folder, known, trials)
-    name = device.get("slug") or device_slug(str(device.get("device_name") or recorded.device))
     return SweepRun(
         id=folder.name,
         folder=folder,
-        slug=str(name),
-        kernel=str(kernel.get("name") or sweep.get("kernel") or "unknown"),
+        slug=slug,
+        kernel=kernel_name,
         ladder=next(
             (str(axis.get("name")) for axis in _axes(kernel) if axis.get("ladder") is True), "tokens"
         ),
@@ -129,14 +122,9 @@ def _axes(kernel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _started(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return str(read_about(path)["started"])
+    except (InputError, KeyError):
         return ""
-
-
-def _mapping(about: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = about.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _trials(path: Path, damages: Damages) -> tuple[Trial, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from moe_kernels.tunable import Axis
 from workbench.base.errors import InputError
 from workbench.base.text import suggestion
 from workbench.integrations.engines.engine import (
@@ -20,6 +21,21 @@ from workbench.integrations.engines.sglang import SGLang
 from workbench.integrations.engines.vllm import VLLM
 
 ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in (VLLM(), SGLang())})
+
+# The axes of the experts' problems, as far as engines' tables have to do with them.
+PROBLEM_AXES = (
+    Axis("num_experts", "E"),
+    Axis("top_k", "K"),
+    Axis("hidden_size", "H"),
+    Axis("intermediate_size", "I"),
+    Axis(
+        "dtype",
+        "dtype",
+        kind="dtype",
+        words=(*dict.fromkeys(dtype for engine in ENGINES.values() for dtype in engine.dtypes), "nvfp4"),
+    ),
+    Axis("group_size", "g"),
+)
 
 
 def find_engine(name: str, key: str = "ENGINE") -> Engine:
@@ -40,6 +56,7 @@ __all__ = [
     "ENGINES",
     "LADDER",
     "MAX_VALUE",
+    "PROBLEM_AXES",
     "VLLM",
     "Config",
     "Engine",

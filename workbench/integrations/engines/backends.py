@@ -19,7 +19,7 @@ BLACKWELL_SERVER, BLACKWELL_DESKTOP = 10, 12
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TableUse:
     """Whether a table is read.
 
     Attributes:
@@ -35,7 +35,7 @@ class Reading:
     remedy: str = ""
 
 
-def reading(engine: str, dtype: str, compute_capability: int | None, tokens: int) -> Reading:
+def table_use(engine: str, dtype: str, compute_capability: int | None, tokens: int) -> TableUse:
     """Says whether an engine reads its table for Gemma 4's experts on a GPU.
 
     Args:
@@ -46,35 +46,35 @@ def reading(engine: str, dtype: str, compute_capability: int | None, tokens: int
     """
     rule = _RULES.get((engine, dtype))
     if rule is None:
-        return Reading("no", "another", f"there is no table for {dtype}")
+        return TableUse("no", "another", f"there is no table for {dtype}")
     if compute_capability is None:
-        return Reading("unknown", "unknown", "the choice of backend depends on the GPU, which is not known")
+        return TableUse("unknown", "unknown", "the choice of backend depends on the GPU, which is not known")
     return rule(compute_capability, tokens)
 
 
-def _vllm_dense(capability: int, tokens: int) -> Reading:
+def _vllm_dense(capability: int, tokens: int) -> TableUse:
     if capability // 10 == HOPPER:
-        return Reading("yes", "TRITON", "on Hopper vLLM prefers Triton for unquantised experts")
+        return TableUse("yes", "TRITON", "on Hopper vLLM prefers Triton for unquantised experts")
     if capability // 10 in (BLACKWELL_SERVER, BLACKWELL_DESKTOP):
-        return Reading(
+        return TableUse(
             "unless",
             "FlashInfer CUTLASS",
             "not where FlashInfer works, which vLLM requires: its CUTLASS backend takes gelu_tanh and comes before "
             "Triton here",
             _ALWAYS_TRITON,
         )
-    return Reading("yes", "TRITON", "FlashInfer's backends do not take this GPU")
+    return TableUse("yes", "TRITON", "FlashInfer's backends do not take this GPU")
 
 
-def _vllm_fp8(capability: int, tokens: int) -> Reading:
+def _vllm_fp8(capability: int, tokens: int) -> TableUse:
     if capability // 10 < HOPPER:
-        return Reading("yes", "TRITON", "vLLM's CUTLASS grouped GEMM needs a newer GPU")
+        return TableUse("yes", "TRITON", "vLLM's CUTLASS grouped GEMM needs a newer GPU")
     if capability // 10 == BLACKWELL_DESKTOP:
         why = "not where the build's CUTLASS grouped GEMM takes this GPU; it comes before Triton"
-        return Reading("unless", "TRITON", why, _ALWAYS_TRITON)
+        return TableUse("unless", "TRITON", why, _ALWAYS_TRITON)
     if capability // 10 == BLACKWELL_SERVER and tokens <= 8:
-        return Reading("yes", "VLLM_CUTLASS", "on this GPU it leaves batches of at most 8 tokens to Triton")
-    return Reading(
+        return TableUse("yes", "VLLM_CUTLASS", "on this GPU it leaves batches of at most 8 tokens to Triton")
+    return TableUse(
         "no",
         "VLLM_CUTLASS",
         "for weights with a scale a channel and dynamic tokens it comes before Triton",
@@ -82,16 +82,16 @@ def _vllm_fp8(capability: int, tokens: int) -> Reading:
     )
 
 
-def _vllm_int4(capability: int, tokens: int) -> Reading:
-    return Reading("no", "MARLIN", "for four-bit weights Marlin comes before Triton", _ALWAYS_TRITON)
+def _vllm_int4(capability: int, tokens: int) -> TableUse:
+    return TableUse("no", "MARLIN", "for four-bit weights Marlin comes before Triton", _ALWAYS_TRITON)
 
 
-def _sglang_triton(capability: int, tokens: int) -> Reading:
-    return Reading("yes", "triton", "moe_runner_backend auto is Triton for Gemma 4 in this format")
+def _sglang_triton(capability: int, tokens: int) -> TableUse:
+    return TableUse("yes", "triton", "moe_runner_backend auto is Triton for Gemma 4 in this format")
 
 
-def _sglang_fp8(capability: int, tokens: int) -> Reading:
-    return Reading(
+def _sglang_fp8(capability: int, tokens: int) -> TableUse:
+    return TableUse(
         "unless",
         "triton",
         "not where SGLang chooses DeepGEMM or another runner for the checkpoint's kind of scales",
@@ -99,11 +99,11 @@ def _sglang_fp8(capability: int, tokens: int) -> Reading:
     )
 
 
-def _sglang_int4(capability: int, tokens: int) -> Reading:
-    return Reading("no", "marlin", "four-bit weights (AWQ, GPTQ) go to Marlin")
+def _sglang_int4(capability: int, tokens: int) -> TableUse:
+    return TableUse("no", "marlin", "four-bit weights (AWQ, GPTQ) go to Marlin")
 
 
-_RULES: Mapping[tuple[str, str], Callable[[int, int], Reading]] = {
+_RULES: Mapping[tuple[str, str], Callable[[int, int], TableUse]] = {
     ("vllm", "bf16"): _vllm_dense,
     ("vllm", "fp16"): _vllm_dense,
     ("vllm", "fp32"): _vllm_dense,

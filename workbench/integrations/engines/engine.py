@@ -7,14 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import ClassVar
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.devices.device import Device
 
 Config = dict[str, int]
-Problem = Mapping[str, int | str]
 
 AXES = ("num_experts", "top_k", "hidden_size", "intermediate_size", "dtype")
 
@@ -27,6 +28,8 @@ CONFIG_KEYS = (
     "num_warps",
     "num_stages",
 )
+# What Triton takes where a row names neither (CUDAOptions).
+TRITON_DEFAULTS: Mapping[str, int] = MappingProxyType({"num_warps": 4, "num_stages": 3})
 # Launch options of Triton's AMD and Intel back ends, which its NVIDIA back end does not take.
 FOREIGN_GPU_KEYS = frozenset({"waves_per_eu", "matrix_instr_nonkdim", "kpack", "grf_mode"})
 

@@ -6,20 +6,19 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from moe_kernels.tunable import Problem
 from workbench.base.errors import InputError
 from workbench.devices.device import Device
 from workbench.integrations.engines.engine import (
     CONFIG_KEYS,
     FOREIGN_GPU_KEYS,
+    TRITON_DEFAULTS,
     Config,
     Engine,
-    Problem,
     TableName,
     block_shape,
 )
 
-# What Triton takes where a config names neither (CUDAOptions), as SGLang's own default does.
-_TRITONS = {"num_warps": 4, "num_stages": 3}
 # GPUs whose blocks get less shared memory than this take other tiles for FP8.
 _LOW_SHARED_BYTES = 128 * 1024
 
@@ -101,7 +100,7 @@ def _tiles(
     block_k: int,
     group_m: int,
     *,
-    warps: int = _TRITONS["num_warps"],
-    stages: int = _TRITONS["num_stages"],
+    warps: int = TRITON_DEFAULTS["num_warps"],
+    stages: int = TRITON_DEFAULTS["num_stages"],
 ) -> Config:
     return dict(zip(CONFIG_KEYS, (block_m, block_n, block_k, group_m, warps, stages), strict=True))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from moe_kernels.device_slug import device_slug
+from moe_kernels.tunable import Problem
 from workbench.devices.device import Device
 from workbench.integrations.engines.engine import (
     CONFIG_KEYS,
     FOREIGN_GPU_KEYS,
     Config,
     Engine,
-    Problem,
     TableName,
     block_shape,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -12,25 +11,20 @@ from workbench.base.errors import InputError
 if TYPE_CHECKING:
     from moe_kernels.tunable import TunableKernel
 
-# By the name in a sweep file: the package, and the module here that describes the kernel.
-ENGINE_TARGETS: Mapping[str, tuple[str, str]] = {
-    "vllm.fused_moe": ("vllm", "vllm_moe"),
-    "vllm.gemma4_routing": ("vllm", "vllm_routing"),
-    "sglang.fused_moe": ("sglang", "sglang_moe"),
-    "sglang.gemma4_routing": ("sglang", "sglang_routing"),
-}
+# Names in sweep files: an engine's package, and the function that describes the kernel in the module here of that name.
+ENGINE_TARGETS = ("vllm.fused_moe", "vllm.gemma4_routing", "sglang.fused_moe", "sglang.gemma4_routing")
 
 
 def engine_target(reference: str) -> TunableKernel:
     """Describes an engine's kernel; imports the engine.
 
     Args:
-        reference: a key of `ENGINE_TARGETS`.
+        reference: one of `ENGINE_TARGETS`.
 
     Raises:
         InputError: the engine is not installed, cannot be imported, or has no such kernel in this version.
     """
-    package, module = ENGINE_TARGETS[reference]
+    package, name = reference.split(".")
     try:
         import_module(package)
     except ModuleNotFoundError as error:
@@ -43,13 +37,14 @@ def engine_target(reference: str) -> TunableKernel:
     except Exception as error:  # an engine's import may fail in any way, for example without its GPU
         raise _broken(reference, package, error) from error
     try:
-        kernel: TunableKernel = import_module(f"{__name__}.{module}").describe(_kernel_name(reference))
+        describe = getattr(import_module(f"{__name__}.{package}"), name)
+        kernel: TunableKernel = describe(target_name(reference))
     except (ImportError, AttributeError, KeyError, TypeError) as error:
         raise _broken(reference, package, error) from error
     return kernel
 
 
-def _kernel_name(reference: str) -> str:
+def target_name(reference: str) -> str:
     """What results are filed under, which has no dot."""
     return reference.replace(".", "_")
 

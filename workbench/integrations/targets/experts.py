@@ -11,18 +11,17 @@ import triton.language as tl
 from torch import Tensor
 
 from moe_kernels.activation import Activation
+from moe_kernels.experts.problem import PRODUCED, make_inputs, routed_inputs, traffic
 from moe_kernels.tunable import Config, KernelLaunch, Parameter, Problem, Tensors, TunableKernel
 from workbench.integrations.engines import CONFIG_KEYS, Engine
 from workbench.integrations.targets.alignment import Alignment, align, meta_alignment
 from workbench.integrations.targets.problems import (
     AXES,
-    TOLERANCE,
     compare,
-    make_inputs,
     make_outputs,
     reference_out,
-    routed_inputs,
-    traffic,
+    small_problem,
+    why_rejected,
 )
 from workbench.integrations.targets.recorded import record
 
@@ -34,7 +33,7 @@ class MoeApi:
     """What of an engine is called.
 
     Attributes:
-        engine: the engine, for its default config.
+        engine: for its default config.
         launcher: its function that launches one GEMM.
         kernel_name: the jit function's name in the launcher's module.
         call: `(inputs, config) -> out`, the whole experts block by the engine's own functions, on a GPU.
@@ -56,7 +55,7 @@ class MoeApi:
 
 
 @dataclass(frozen=True, slots=True)
-class Step(KernelLaunch):
+class HostCall(KernelLaunch):
     """Something beside a launch that a call does: torch operations, or the engine's own call as a whole."""
 
     action: Callable[[], object]
@@ -82,10 +81,14 @@ def experts_target(name: str, api: MoeApi) -> TunableKernel:
         if device == "cuda":
             return [_whole_call(api, inputs, outputs, chosen)]
         steps = _steps(api, inputs, outputs, chosen)
-        return [step for step in steps if not isinstance(step, Step)] if device == "meta" else steps
+        return [step for step in steps if not isinstance(step, HostCall)] if device == "meta" else steps
 
     def reference(inputs: Tensors, problem: Problem) -> Tensors:
         return {"out": reference_out(inputs, api.activation)}
+
+    def interpreter_problem(problem: Problem, config: Config) -> Problem:
+        skips = api.skips_alignment(*(int(problem[axis]) for axis in ("tokens", "top_k", "num_experts")))
+        return small_problem(problem, resolved(api.engine, problem, config), skips_alignment=skips)
 
     return TunableKernel(
         name=name,
@@ -97,11 +100,11 @@ def experts_target(name: str, api: MoeApi) -> TunableKernel:
         launches=launches,
         reference=reference,
         traffic=traffic,
-        produced=frozenset({"hidden", "weights", "ids"}),
+        produced=PRODUCED,
         compare=compare,
-        reject=_reject,
+        reject=why_rejected,
         routed_inputs=routed_inputs,
-        interpreter_problem=lambda problem, config: _small(api, problem, config),
+        interpreter_problem=interpreter_problem,
     )
 
 
@@ -111,15 +114,15 @@ def resolved(engine: Engine, problem: Problem, config: Config) -> dict[str, int]
     return {key: int(config[key]) or default[key] for key in CONFIG_KEYS}
 
 
-def _whole_call(api: MoeApi, inputs: Tensors, outputs: Tensors, config: dict[str, int]) -> Step:
+def _whole_call(api: MoeApi, inputs: Tensors, outputs: Tensors, config: dict[str, int]) -> HostCall:
     def action() -> None:
         outputs["out"].copy_(api.call(inputs, config))
 
     return _step(api, action)
 
 
-def _step(api: MoeApi, action: Callable[[], object]) -> Step:
-    return Step(api.kernel, (1, 1, 1), {}, {}, {}, action)
+def _step(api: MoeApi, action: Callable[[], object]) -> HostCall:
+    return HostCall(api.kernel, (1, 1, 1), {}, {}, {}, action)
 
 
 def _steps(api: MoeApi, inputs: Tensors, outputs: Tensors, config: dict[str, int]) -> list[KernelLaunch]:
@@ -158,19 +161,10 @@ def _alignment(api: MoeApi, inputs: Tensors, block_m: int) -> Alignment:
 
 
 def _gemm(
-    api: MoeApi,
-    inputs: Tensors,
-    alignment: Alignment,
-    config: dict[str, int],
-    *,
-    a: Tensor,
-    b: Tensor,
-    c: Tensor,
-    routed: bool,
-    top_k: int,
+    api: MoeApi, inputs: Tensors, alignment: Alignment, config: dict[str, int], **operands: Any
 ) -> KernelLaunch:
-    arguments = gemm_arguments(inputs, alignment, config, a=a, b=b, c=c, routed=routed, top_k=top_k)
-    return record(api.launcher, api.kernel_name, **arguments)
+    """The launch that `gemm_arguments` of these operands make."""
+    return record(api.launcher, api.kernel_name, **gemm_arguments(inputs, alignment, config, **operands))
 
 
 def gemm_arguments(
@@ -202,46 +196,4 @@ def gemm_arguments(
         "compute_type": _COMPUTE_TYPES[a.dtype],
         **dict.fromkeys(absent, None),
         **dict.fromkeys(formats, False),
-    }
-
-
-def _reject(problem: Problem, config: Config) -> str | None:
-    """Triton's blocks are powers of two, and its matrix instructions take at least 16 a side; 0 is left open."""
-    if problem["dtype"] not in TOLERANCE:
-        return f"dtype={problem['dtype']} is not swept on an engine's kernel, only {', '.join(TOLERANCE)} are"
-    if int(problem["top_k"]) > int(problem["num_experts"]):
-        return f"top_k={problem['top_k']} is more than num_experts={problem['num_experts']}"
-    for name, least, most in (*((key, 16, 1024) for key in CONFIG_KEYS[:3]), ("num_warps", 1, 32)):
-        value = int(config[name])
-        if value and not (least <= value <= most and value & (value - 1) == 0):
-            return f"{name}={value} is no power of two from {least} to {most}"
-    wrong = [name for name in ("GROUP_SIZE_M", "num_stages") if int(config[name]) < 0]
-    return f"{wrong[0]} must not be negative" if wrong else None
-
-
-def _small(api: MoeApi, problem: Problem, config: Config) -> Problem:
-    """Two experts, each with one block of rows, and both GEMMs with the real remainders by their blocks."""
-    chosen = resolved(api.engine, problem, config)
-    top_k = min(int(problem["top_k"]), 2)
-    widest = max(chosen["BLOCK_SIZE_N"], chosen["BLOCK_SIZE_K"])
-    scaled = {
-        axis: min(int(problem[axis]), int(problem[axis]) % widest or widest)
-        for axis in ("hidden_size", "intermediate_size")
-    }
-    if api.skips_alignment(int(problem["tokens"]), int(problem["top_k"]), int(problem["num_experts"])):
-        # As few tokens for as many experts as it takes to stay on the path without sorting.
-        return {
-            **problem,
-            **scaled,
-            "top_k": 1,
-            "num_experts": min(int(problem["num_experts"]), 4),
-            "tokens": 1,
-        }
-    tokens = min(int(problem["tokens"]), chosen["BLOCK_SIZE_M"])
-    return {
-        **problem,
-        **scaled,
-        "top_k": top_k,
-        "num_experts": min(int(problem["num_experts"]), 2),
-        "tokens": tokens,
     }

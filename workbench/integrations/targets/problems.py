@@ -1,17 +1,18 @@
-"""The problems of the engines' fused MoE kernels: axes, inputs, reference, comparison and traffic."""
+"""The problems of the engines' fused MoE kernels, as far as they differ from those of our own experts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import expm1, log1p
 
 import torch
 from torch import Tensor
 
 from moe_kernels.activation import Activation
 from moe_kernels.dtypes import DTYPES
-from moe_kernels.routing_distribution import UNIFORM, RoutingDistribution
-from moe_kernels.tunable import Axis, Problem, Tensors, Traffic
+from moe_kernels.experts.call import ExpertsCall
+from moe_kernels.experts.reference import reference_experts
+from moe_kernels.tunable import Axis, Config, Problem, Tensors
+from workbench.integrations.engines import CONFIG_KEYS
 
 # How far an output may be from the reference, of the largest: what rounding of the two intermediate results leaves.
 TOLERANCE: Mapping[str, float] = {"bf16": 2e-2, "fp16": 5e-3, "fp32": 5e-3}
@@ -26,53 +27,17 @@ AXES = (
 )
 
 
-def make_inputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
-    """Draws inputs whose scale the experts keep, and a uniform routing."""
-    return routed_inputs(problem, device, UNIFORM)
-
-
-def routed_inputs(
-    problem: Problem, device: torch.device, distribution: RoutingDistribution
-) -> dict[str, Tensor]:
-    """The same with tokens spread over experts as a distribution says."""
-    tokens, experts, top_k, hidden_size, inner = _sizes(problem)
-    dtype = DTYPES[str(problem["dtype"])]
-    scores = torch.rand(tokens, top_k, device=device)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device, dtype=dtype)
-
-    return {
-        "hidden": normal(tokens, hidden_size),
-        "gate_up": normal(experts, 2 * inner, hidden_size).mul_(hidden_size**-0.5),
-        "down": normal(experts, hidden_size, inner).mul_(inner**-0.5),
-        "weights": torch.softmax(4 * scores, dim=-1),
-        "ids": distribution.draw_ids(tokens, experts, top_k, device),
-    }
-
-
 def make_outputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
     """The output, uninitialised."""
-    tokens, _, _, hidden_size, _ = _sizes(problem)
-    return {"out": torch.empty(tokens, hidden_size, dtype=DTYPES[str(problem["dtype"])], device=device)}
-
-
-def _sizes(problem: Problem) -> tuple[int, int, int, int, int]:
-    names = ("tokens", "num_experts", "top_k", "hidden_size", "intermediate_size")
-    tokens, experts, top_k, hidden_size, inner = (int(problem[name]) for name in names)
-    return tokens, experts, top_k, hidden_size, inner
+    shape = int(problem["tokens"]), int(problem["hidden_size"])
+    return {"out": torch.empty(shape, dtype=DTYPES[str(problem["dtype"])], device=device)}
 
 
 def reference_out(inputs: Tensors, activation: Activation) -> Tensor:
-    """The experts one after the other in fp32; nothing in between is rounded."""
-    hidden, weights, ids = inputs["hidden"].float(), inputs["weights"], inputs["ids"]
-    out = torch.zeros_like(hidden)
-    for expert in sorted(set(ids.reshape(-1).tolist())):
-        token, slot = (ids == expert).nonzero(as_tuple=True)
-        inner = activation.apply(hidden[token] @ inputs["gate_up"][expert].float().T)
-        rows = inner @ inputs["down"][expert].float().T
-        out.index_add_(0, token, rows * weights[token, slot].unsqueeze(1))
-    return out.to(inputs["hidden"].dtype)
+    """The experts in fp32, in the dtype of hidden; nothing in between is rounded."""
+    wide = {name: tensor.float() for name, tensor in inputs.items() if name != "ids"}
+    call = ExpertsCall(**wide, ids=inputs["ids"], activation=activation)
+    return reference_experts(call).to(inputs["hidden"].dtype)
 
 
 def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
@@ -86,15 +51,38 @@ def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     return f"out: {wrong} of {out.numel()} differ by more than {allowed:.3g}, by {float(error.max()):.3g} at most"
 
 
-def traffic(problem: Problem) -> Traffic:
-    """Weights of the experts that a uniform routing is expected to hit read once, activations once each way."""
-    tokens, experts, top_k, hidden_size, inner = _sizes(problem)
-    itemsize = DTYPES[str(problem["dtype"])].itemsize
-    # E (1 - (1 - K/E)^T), without losing digits where K/E is small.
-    hit = experts if top_k == experts else -experts * expm1(tokens * log1p(-top_k / experts))
-    weights = 3 * inner * hidden_size
-    return Traffic(
-        bytes_read=round(hit * weights * itemsize) + tokens * (hidden_size * itemsize + top_k * 8),
-        bytes_written=tokens * hidden_size * itemsize,
-        flops=2 * tokens * top_k * weights,
+def why_rejected(problem: Problem, config: Config) -> str | None:
+    """Triton's blocks are powers of two, and its matrix instructions take at least 16 a side; 0 is left open."""
+    if problem["dtype"] not in TOLERANCE:
+        return f"dtype={problem['dtype']} is not swept on an engine's kernel, only {', '.join(TOLERANCE)} are"
+    if int(problem["top_k"]) > int(problem["num_experts"]):
+        return f"top_k={problem['top_k']} is more than num_experts={problem['num_experts']}"
+    for name, least, most in (*((key, 16, 1024) for key in CONFIG_KEYS[:3]), ("num_warps", 1, 32)):
+        value = int(config[name])
+        if value and not (least <= value <= most and value & (value - 1) == 0):
+            return f"{name}={value} is no power of two from {least} to {most}"
+    wrong = [name for name in ("GROUP_SIZE_M", "num_stages") if int(config[name]) < 0]
+    return f"{wrong[0]} must not be negative" if wrong else None
+
+
+def small_problem(problem: Problem, chosen: Mapping[str, int], *, skips_alignment: bool) -> Problem:
+    """Two experts, each with one block of rows, and both GEMMs with the real remainders by their blocks.
+
+    Args:
+        problem: the real one.
+        chosen: the config, every value chosen.
+        skips_alignment: whether the engine launches the real one without sorting tokens by expert. Then as few tokens
+            for as many experts as it takes to stay on that path.
+    """
+    widest = max(chosen["BLOCK_SIZE_N"], chosen["BLOCK_SIZE_K"])
+    sizes = {axis: int(problem[axis]) for axis in ("hidden_size", "intermediate_size")}
+    most = (
+        {"top_k": 1, "num_experts": 4, "tokens": 1}
+        if skips_alignment
+        else {"top_k": 2, "num_experts": 2, "tokens": chosen["BLOCK_SIZE_M"]}
     )
+    return {
+        **problem,
+        **{axis: min(size, size % widest or widest) for axis, size in sizes.items()},
+        **{axis: min(int(problem[axis]), count) for axis, count in most.items()},
+    }

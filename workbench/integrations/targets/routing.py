@@ -27,9 +27,7 @@ def routing_target(name: str, kernel: Any) -> TunableKernel:
     Raises:
         TypeError: it takes other arguments than are known.
     """
-    known = {*_arguments(*(torch.empty(1, 1, device="meta"),) * 4), *_constexprs(1, 1)}
-    if unknown := [each for each in kernel.arg_names if each not in known]:
-        raise TypeError(f"the kernel has an argument {unknown[0]!r} that is not known")
+    _check_arguments(kernel)
 
     def launches(
         inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
@@ -59,6 +57,12 @@ def routing_target(name: str, kernel: Any) -> TunableKernel:
         reject=_reject,
         interpreter_problem=lambda problem, config: {**problem, "tokens": min(2, int(problem["tokens"]))},
     )
+
+
+def _check_arguments(kernel: Any) -> None:
+    known = {*_arguments(*(torch.empty(1, 1, device="meta"),) * 4), *_constexprs(1, 1)}
+    if unknown := [each for each in kernel.arg_names if each not in known]:
+        raise TypeError(f"the kernel has an argument {unknown[0]!r} that is not known")
 
 
 def _arguments(logits: Any, scale: Any, weights: Any, ids: Any) -> dict[str, Any]:

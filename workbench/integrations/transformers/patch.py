@@ -7,16 +7,22 @@ experts interface of `transformers` reads a config, which models may share and `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from workbench.base.errors import InputError
 from workbench.integrations.transformers.forwards import become
-from workbench.integrations.transformers.installed import check_installed
 
 if TYPE_CHECKING:
     from torch import nn
+
+# The first release that the tests ran with.
+OLDEST = (5, 23)
+_SPELLED = ".".join(map(str, OLDEST))
+_ADVICE = f"pip install 'transformers>={_SPELLED}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def patch(model: nn.Module) -> Patch:
         InputError: `transformers` is missing or too old, there is no such part in the model, or one that our kernels
             cannot take the place of; nothing is changed then.
     """
-    check_installed()
+    _check_installed()
     from workbench.integrations.transformers.checks import check_parts
     from workbench.integrations.transformers.modules import OURS
 
@@ -77,9 +83,22 @@ def unpatch(model: nn.Module) -> None:
     Raises:
         InputError: `transformers` is missing or too old.
     """
-    check_installed()
+    _check_installed()
     for module in model.modules():
         _take_out(module)
+
+
+def _check_installed() -> None:
+    """Raises InputError, which says how to install it, unless `transformers` is here and new enough."""
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise InputError(f"transformers cannot be imported: {error}") from error
+        raise InputError(f"the package transformers is not installed: {_ADVICE}") from None
+    found = str(transformers.__version__)
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) < OLDEST:
+        raise InputError(f"transformers {found} is too old, {_SPELLED} or later is needed: {_ADVICE}")
 
 
 def _take_out(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Arms side by side: TPOT, throughput, the Pareto frontier and speed-ups, all collected from bench rows."""
+"""Arms side by side: TPOT, throughput, the Pareto frontier and speed-ups."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ from dataclasses import replace
 
 from workbench.base.errors import InputError
 from workbench.bench.rows import BenchRow
-from workbench.plots.bench.arms import Comparison, compare_arms
-from workbench.plots.bench.curves import CURVES, collect_curves, curves_plot
-from workbench.plots.bench.pareto import collect_pareto, pareto_plot
-from workbench.plots.bench.speedup import collect_speedup, speedup_plot
+from workbench.figures.bench.arms import ArmComparison, compare_arms
+from workbench.figures.bench.curves import CURVES, collect_curves
+from workbench.figures.bench.pareto import collect_pareto
+from workbench.figures.bench.speedup import collect_speedup
+from workbench.plots.bench.curves import curves_plot
+from workbench.plots.bench.pareto import pareto_plot
+from workbench.plots.bench.speedup import speedup_plot
 from workbench.plots.save import Plot
 
-__all__ = [
-    "CURVES",
-    "Comparison",
-    "bench_plots",
-    "collect_curves",
-    "collect_pareto",
-    "collect_speedup",
-    "compare_arms",
-    "curves_plot",
-    "pareto_plot",
-    "speedup_plot",
-]
+__all__ = ["bench_plots"]
 
 
 def bench_plots(rows: Sequence[BenchRow], baseline: str | None = None) -> list[Plot]:
@@ -50,7 +42,7 @@ def bench_plots(rows: Sequence[BenchRow], baseline: str | None = None) -> list[P
     return plots
 
 
-def _plots(comparison: Comparison) -> Iterator[Plot]:
+def _plots(comparison: ArmComparison) -> Iterator[Plot]:
     for name in CURVES:
         if (curves := collect_curves(comparison, name)) is not None:
             yield curves_plot(curves)

@@ -1,32 +1,21 @@
-"""What a sweep's search learned: a plot a module, all collected from the run's journal."""
+"""What a sweep's search learned: a plot a module."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.figures.sweep.convergence import collect_convergence
+from workbench.figures.sweep.importance import collect_importance
+from workbench.figures.sweep.landscape import collect_landscape
+from workbench.figures.sweep.statuses import collect_statuses
 from workbench.plots.save import Plot
-from workbench.plots.sweep.convergence import collect_convergence, convergence_plot
-from workbench.plots.sweep.importance import collect_importance, importance_plot
-from workbench.plots.sweep.landscape import collect_landscape, landscape_plot
-from workbench.plots.sweep.statuses import collect_statuses, statuses_plot
-from workbench.trials.recorded_run import ProblemTrials, RecordedRun, find_run, read_run, select_problems
+from workbench.plots.sweep.convergence import convergence_plot
+from workbench.plots.sweep.importance import importance_plot
+from workbench.plots.sweep.landscape import landscape_plot
+from workbench.plots.sweep.statuses import statuses_plot
+from workbench.trials.recorded_run import ProblemTrials, RecordedRun
 
-__all__ = [
-    "ProblemTrials",
-    "RecordedRun",
-    "collect_convergence",
-    "collect_importance",
-    "collect_landscape",
-    "collect_statuses",
-    "convergence_plot",
-    "find_run",
-    "importance_plot",
-    "landscape_plot",
-    "read_run",
-    "select_problems",
-    "statuses_plot",
-    "sweep_plots",
-]
+__all__ = ["sweep_plots"]
 
 
 def sweep_plots(

@@ -1,9 +1,12 @@
-"""What a kernel tuner knows about a parameter, as coordinates between 0 and 1 in which a Gaussian process can measure.
+"""Configs as the Gaussian process sees them: coordinates in which it measures distance, and features of main effects.
 
-Each coordinate is a sum of functions of single parameters, so a table of values by level is all that is kept of it:
-log2 of a numeric parameter; how often 2 divides it (48 and 80 alike, 256 not), which vector loads, banks and warps
-care about; sums of two logarithms, since areas of tiles and threads of a block are products; 0 and 1 of a binary
-parameter; and one indicator a level of a categorical one, scaled so that two unequal levels are at distance 1.
+Coordinates lie between 0 and 1 and hold what a kernel tuner knows about a parameter. Each is a sum of functions of
+single parameters, so a table of values by level is all that is kept of it: log2 of a numeric parameter; how often 2
+divides it (48 and 80 alike, 256 not), which vector loads, banks and warps care about; sums of two logarithms, since
+areas of tiles and threads of a block are products; 0 and 1 of a binary parameter; and one indicator a level of a
+categorical one, scaled so that two unequal levels are at distance 1.
+
+A main effect is a smooth function of one parameter alone; their sum reaches configs far from any that was tried.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ Matrix = NDArray[np.float32]
 
 # Ranges are read off at most so many configs; a coordinate that leaves [0, 1] a little elsewhere does no harm.
 SCALED_ON = 50_000
+# Length scale of an effect, its parameter's levels spread over [0, 1]; and the least variance of a feature kept.
+EFFECT_LENGTH, LEAST_VARIANCE = 0.7, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,6 @@ class Coordinates:
 
     Attributes:
         groups: [coordinates], the index of each coordinate's group.
-        num_groups: how many groups there are.
     """
 
     def __init__(self, parameters: Sequence[Parameter], table: ConfigTable) -> None:
@@ -90,6 +94,29 @@ class Coordinates:
             if values.any():
                 total += values[self._table.codes[rows, column]]
         return total
+
+
+class MainEffects:
+    """Features whose products sum to the mean, over the parameters, of a Matern-5/2 covariance of each.
+
+    Args:
+        table: the legal configs.
+        positions: for each parameter [levels, coordinates], where its levels lie; no columns where it is constant.
+
+    Attributes:
+        width: how many features there are.
+    """
+
+    def __init__(self, table: ConfigTable, positions: Sequence[Matrix]) -> None:
+        self._table = table
+        varying = max(1, sum(each.shape[1] > 0 for each in positions))
+        self._by_level = [_factor(_effect_covariance(each)) / np.sqrt(varying) for each in positions]
+        self.width = sum(each.shape[1] for each in self._by_level)
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Matrix:
+        """[rows, features] of some configs of the table."""
+        columns = [values[self._table.codes[rows, column]] for column, values in enumerate(self._by_level)]
+        return np.concatenate(columns, axis=1).astype(np.float32)
 
 
 def _levels_in_use(table: ConfigTable) -> dict[str, list[Value]]:
@@ -176,3 +203,21 @@ def _ranges(raw: Matrix, groups: Sequence[str]) -> tuple[Matrix, Matrix]:
     low, high = (raw.min(axis=0), raw.max(axis=0)) if raw.size else (np.zeros(0), np.zeros(0))
     span = np.where(several, 1, np.where(high > low, high - low, 1))
     return np.where(several, 0, low).astype(np.float32), (1 / span).astype(np.float32)
+
+
+def _effect_covariance(positions: Matrix) -> Floats:
+    """Matern-5/2 [levels, levels], zero where the parameter is constant."""
+    if not positions.shape[1]:
+        return np.zeros((len(positions), len(positions)))
+    r2 = ((positions[:, None] - positions[None]) ** 2).sum(axis=2).astype(np.float64) / EFFECT_LENGTH**2
+    r = np.sqrt(5 * r2)
+    result: Floats = (1 + r + 5 / 3 * r2) * np.exp(-r)
+    return result
+
+
+def _factor(covariance: Floats) -> Floats:
+    """[levels, features], whose products give the covariance but for what little variance is left out."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > LEAST_VARIANCE
+    factor: Floats = vectors[:, kept] * np.sqrt(values[kept])
+    return factor

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.search.gaussian.coordinates import Coordinates, Floats, Matrix
-from workbench.search.gaussian.fit import Inputs, Observed, Prior, fit
-from workbench.search.gaussian.posterior import Posterior
-from workbench.search.gaussian.target import compress
+from workbench.search.gaussian.process import Inputs, Observed, Posterior, Prior, compress, fit
 from workbench.search.strategy import SeedRow
 from workbench.trials.config_table import ConfigTable
 

@@ -24,7 +24,7 @@ FLOAT_EXACT = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ValueColumn:
     """One operand in every row. Arrays broadcast against those of other columns.
 
     Attributes:
@@ -54,10 +54,10 @@ class Column:
         """Whether the values are integers, which true and false are to arithmetic."""
         return self.values.dtype.kind in "bi"
 
-    def take(self, rows: Array) -> Column:
+    def take(self, rows: Array) -> ValueColumn:
         """The column at some rows; takes the shape of `rows`."""
         doubtful = self.doubtful[rows] if self.doubtful.any() else NO_DOUBT
-        return Column(self.values[rows], doubtful, self.bound, self.mixed)
+        return ValueColumn(self.values[rows], doubtful, self.bound, self.mixed)
 
     def as_integers(self) -> Array:
         """The values of a column of integers."""
@@ -72,30 +72,30 @@ class Column:
 
 
 NO_DOUBT: Mask = np.zeros((), dtype=bool)
-UNKNOWN = Column(np.zeros((), dtype=bool), np.ones((), dtype=bool))
+UNKNOWN = ValueColumn(np.zeros((), dtype=bool), np.ones((), dtype=bool))
 
 
-def column_of(values: Sequence[Value] | Array) -> Column:
+def column_of(values: Sequence[Value] | Array) -> ValueColumn:
     """The column of some values; those that numpy cannot hold together as Python does are all doubtful."""
     if isinstance(values, np.ndarray):
         return _of_array(values)
     types = {type(value) for value in values}
     if types in ({bool}, {str}):
-        return Column(np.asarray(values, bool if bool in types else object), NO_DOUBT)
+        return ValueColumn(np.asarray(values, bool if bool in types else object), NO_DOUBT)
     if not types <= {int, float}:
-        return Column(np.zeros(len(values), dtype=bool), np.ones(len(values), dtype=bool))
+        return ValueColumn(np.zeros(len(values), dtype=bool), np.ones(len(values), dtype=bool))
     mixed = types == {int, float}
     limit = FLOAT_EXACT if mixed else INT_LIMIT
     doubtful = np.asarray([type(value) is int and abs(value) >= limit for value in values], dtype=bool)
     usable = [0 if out else value for value, out in zip(values, doubtful, strict=True)]
     array = np.asarray(usable, np.int64 if types == {int} else np.float64)
-    return Column(array, doubtful if doubtful.any() else NO_DOUBT, _bound(array), mixed)
+    return ValueColumn(array, doubtful if doubtful.any() else NO_DOUBT, _bound(array), mixed)
 
 
-def _of_array(values: Array) -> Column:
+def _of_array(values: Array) -> ValueColumn:
     is_plain = values.dtype in (np.bool_, np.int64, np.float64)
     if is_plain and (bound := _bound(values)) < INT_LIMIT:
-        return Column(values, NO_DOUBT, bound)
+        return ValueColumn(values, NO_DOUBT, bound)
     return column_of(values.tolist())
 
 
@@ -105,7 +105,7 @@ def _bound(values: Array) -> int:
     return max(1, abs(int(values.min())), abs(int(values.max())))
 
 
-def constant(value: Value) -> Column:
+def constant(value: Value) -> ValueColumn:
     """One value that is the same in every row."""
     column = column_of([value])
-    return Column(column.values.reshape(()), np.asarray(column.doubtful.any()), column.bound)
+    return ValueColumn(column.values.reshape(()), np.asarray(column.doubtful.any()), column.bound)

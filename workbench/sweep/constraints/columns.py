@@ -19,17 +19,17 @@ from workbench.sweep.constraints.column import (
     INT_LIMIT,
     UNKNOWN,
     Array,
-    Column,
     Mask,
+    ValueColumn,
     column_of,
     constant,
 )
 from workbench.sweep.constraints.constraint import Constraint
 from workbench.sweep.constraints.scalar import ARITHMETIC, COMPARISONS
 
-Columns = Mapping[str, Column]
-Evaluate = Callable[[Columns], Column]
-Operand = Column | Sequence[Column]
+Columns = Mapping[str, ValueColumn]
+Evaluate = Callable[[Columns], ValueColumn]
+Operand = ValueColumn | Sequence[ValueColumn]
 
 _DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 
@@ -38,7 +38,7 @@ def evaluator(constraint: Constraint) -> Evaluate:
     """What evaluates a constraint over columns; a column of truth, doubtful where the constraint may raise."""
     evaluate = _build(constraint.tree)
 
-    def decide(columns: Columns) -> Column:
+    def decide(columns: Columns) -> ValueColumn:
         with np.errstate(all="ignore"):
             return _truth(evaluate(columns))
 
@@ -88,20 +88,20 @@ def _boolean(node: ast.BoolOp) -> Evaluate:
     parts = [_build(value) for value in node.values]
     join = _both if isinstance(node.op, ast.And) else _either
 
-    def evaluate(columns: Columns) -> Column:
+    def evaluate(columns: Columns) -> ValueColumn:
         return reduce(join, (_truth(part(columns)) for part in parts))
 
     return evaluate
 
 
-def _both(first: Column, second: Column) -> Column:
+def _both(first: ValueColumn, second: ValueColumn) -> ValueColumn:
     doubtful = first.doubtful | (first.values & second.doubtful)
-    return Column(first.values & second.values, doubtful)
+    return ValueColumn(first.values & second.values, doubtful)
 
 
-def _either(first: Column, second: Column) -> Column:
+def _either(first: ValueColumn, second: ValueColumn) -> ValueColumn:
     doubtful = first.doubtful | (~first.values & second.doubtful)
-    return Column(first.values | second.values, doubtful)
+    return ValueColumn(first.values | second.values, doubtful)
 
 
 def _unary(node: ast.UnaryOp) -> Evaluate:
@@ -111,15 +111,15 @@ def _unary(node: ast.UnaryOp) -> Evaluate:
     return lambda columns: _signed(operand(columns), -1 if isinstance(node.op, ast.USub) else 1)
 
 
-def _opposite(column: Column) -> Column:
-    return Column(~column.values, column.doubtful)
+def _opposite(column: ValueColumn) -> ValueColumn:
+    return ValueColumn(~column.values, column.doubtful)
 
 
-def _signed(column: Column, sign: int) -> Column:
+def _signed(column: ValueColumn, sign: int) -> ValueColumn:
     if column.is_text:
         return UNKNOWN
     values = column.as_integers() if column.is_integer else column.values
-    return Column(values * sign, column.doubtful, column.bound, column.mixed)
+    return ValueColumn(values * sign, column.doubtful, column.bound, column.mixed)
 
 
 def _binary(node: ast.BinOp) -> Evaluate:
@@ -127,41 +127,41 @@ def _binary(node: ast.BinOp) -> Evaluate:
     return lambda columns: _calculated(kind, left(columns), right(columns))
 
 
-def _calculated(kind: type[ast.operator], left: Column, right: Column) -> Column:
+def _calculated(kind: type[ast.operator], left: ValueColumn, right: ValueColumn) -> ValueColumn:
     if left.is_text or right.is_text:
         return UNKNOWN
     if kind in _DIVISIONS:
         zero = right.values == 0
-        right = Column(np.where(zero, 1, right.values), right.doubtful | zero, right.bound, right.mixed)
+        right = ValueColumn(np.where(zero, 1, right.values), right.doubtful | zero, right.bound, right.mixed)
     if left.is_integer and right.is_integer and kind is not ast.Div:
         return _integers(kind, left, right)
     return _floats(kind, left, right)
 
 
-def _integers(kind: type[ast.operator], left: Column, right: Column) -> Column:
+def _integers(kind: type[ast.operator], left: ValueColumn, right: ValueColumn) -> ValueColumn:
     operation, bound = ARITHMETIC[kind], _BOUNDS[kind](left.bound, right.bound)
     doubtful = left.doubtful | right.doubtful
     if bound >= INT_LIMIT:
         estimate = operation(left.values.astype(np.float64), right.values.astype(np.float64))
         # Half the limit, as the estimate is rounded.
         doubtful, bound = doubtful | (np.abs(estimate) >= INT_LIMIT // 2), INT_LIMIT
-    return Column(operation(left.as_integers(), right.as_integers()), doubtful, bound)
+    return ValueColumn(operation(left.as_integers(), right.as_integers()), doubtful, bound)
 
 
-def _floats(kind: type[ast.operator], left: Column, right: Column) -> Column:
+def _floats(kind: type[ast.operator], left: ValueColumn, right: ValueColumn) -> ValueColumn:
     (first, unsure_first), (second, unsure_second) = left.as_floats(), right.as_floats()
     values, doubtful = ARITHMETIC[kind](first, second), unsure_first | unsure_second
     mixed = kind is not ast.Div and all(each.is_integer or each.mixed for each in (left, right))
     if mixed:
         doubtful = doubtful | (np.abs(values) >= FLOAT_EXACT)
-    return Column(values, doubtful, mixed=mixed)
+    return ValueColumn(values, doubtful, mixed=mixed)
 
 
 def _comparison(node: ast.Compare) -> Evaluate:
     operands = [_operand(each) for each in (node.left, *node.comparators)]
     kinds = [type(each) for each in node.ops]
 
-    def evaluate(columns: Columns) -> Column:
+    def evaluate(columns: Columns) -> ValueColumn:
         values = [operand(columns) for operand in operands]
         pairs = zip(kinds, values, values[1:], strict=False)
         tests = [_compared(kind, left, right) for kind, left, right in pairs]
@@ -177,36 +177,36 @@ def _operand(node: ast.expr) -> Callable[[Columns], Operand]:
     return lambda columns: [member(columns) for member in members]
 
 
-def _compared(kind: type[ast.cmpop], left: Operand, right: Operand) -> Column:
-    if not isinstance(left, Column):
+def _compared(kind: type[ast.cmpop], left: Operand, right: Operand) -> ValueColumn:
+    if not isinstance(left, ValueColumn):
         return UNKNOWN
-    if isinstance(right, Column):
+    if isinstance(right, ValueColumn):
         return _pair(kind, left, right)
     found = _member(left, right)
     return found if kind is ast.In else _opposite(found)
 
 
-def _member(left: Column, members: Sequence[Column]) -> Column:
-    result = Column(np.zeros((), dtype=bool), left.doubtful)
+def _member(left: ValueColumn, members: Sequence[ValueColumn]) -> ValueColumn:
+    result = ValueColumn(np.zeros((), dtype=bool), left.doubtful)
     if left.values.dtype.kind == "f":
         # Python finds the very object first, and then not a number is in a list of itself.
-        result = Column(result.values, result.doubtful | np.isnan(left.values))
+        result = ValueColumn(result.values, result.doubtful | np.isnan(left.values))
     for member in members:
         same = _pair(ast.Eq, left, member)
-        result = Column(result.values | same.values, result.doubtful | same.doubtful)
+        result = ValueColumn(result.values | same.values, result.doubtful | same.doubtful)
     return result
 
 
-def _pair(kind: type[ast.cmpop], left: Column, right: Column) -> Column:
+def _pair(kind: type[ast.cmpop], left: ValueColumn, right: ValueColumn) -> ValueColumn:
     doubtful = left.doubtful | right.doubtful
     if left.is_text != right.is_text:
         differ = kind in (ast.Eq, ast.NotEq)
-        return Column(np.asarray(kind is ast.NotEq), doubtful if differ else doubtful | True)
+        return ValueColumn(np.asarray(kind is ast.NotEq), doubtful if differ else doubtful | True)
     first, second = left.values, right.values
     if not left.is_text and left.is_integer != right.is_integer:
         (first, unsure_first), (second, unsure_second) = left.as_floats(), right.as_floats()
         doubtful = unsure_first | unsure_second
-    return Column(np.asarray(COMPARISONS[kind](first, second), dtype=bool), doubtful)
+    return ValueColumn(np.asarray(COMPARISONS[kind](first, second), dtype=bool), doubtful)
 
 
 def _choice(node: ast.IfExp) -> Evaluate:
@@ -214,19 +214,21 @@ def _choice(node: ast.IfExp) -> Evaluate:
     return lambda columns: _chosen(_truth(test(columns)), yes(columns), no(columns))
 
 
-def _chosen(test: Column, yes: Column, no: Column) -> Column:
+def _chosen(test: ValueColumn, yes: ValueColumn, no: ValueColumn) -> ValueColumn:
     mixed = False
     if {yes.values.dtype.kind, no.values.dtype.kind} == {"i", "f"}:
         mixed = True
-        yes, no = (Column(*each.as_floats(), mixed=each.is_integer or each.mixed) for each in (yes, no))
+        yes, no = (ValueColumn(*each.as_floats(), mixed=each.is_integer or each.mixed) for each in (yes, no))
     mixed = mixed or yes.mixed or no.mixed
     if yes.values.dtype != no.values.dtype:
         yes, no = (each if each.is_truth else UNKNOWN for each in (yes, no))
     doubtful = test.doubtful | np.where(test.values, yes.doubtful, no.doubtful)
-    return Column(np.where(test.values, yes.values, no.values), doubtful, max(yes.bound, no.bound), mixed)
+    return ValueColumn(
+        np.where(test.values, yes.values, no.values), doubtful, max(yes.bound, no.bound), mixed
+    )
 
 
-def _truth(column: Column) -> Column:
+def _truth(column: ValueColumn) -> ValueColumn:
     return column if column.is_truth else UNKNOWN
 
 

@@ -20,7 +20,6 @@ class Constraint:
         text: the expression, for example `tokens_per_program <= tokens`.
 
     Attributes:
-        text: the expression as it was written.
         names: the variables that it reads.
         tree: its syntax tree, checked.
 

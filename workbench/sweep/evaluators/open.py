@@ -10,12 +10,15 @@ from typing import Any
 from moe_kernels.routing_distribution import UNIFORM
 from workbench.devices import Device
 from workbench.executors.site import LocalSite, Site
-from workbench.measure.race import MeasureSettings
-from workbench.sweep.evaluators.batches import Front, TimedEvaluator, Timing
+from workbench.sweep.evaluators.builder import Builder
+from workbench.sweep.evaluators.evaluator import Evaluator
 from workbench.sweep.evaluators.gpu import GpuFront, GpuTiming
-from workbench.sweep.evaluators.modelled import Builder, Evaluator, ModelledEvaluator, Subject, Workload
+from workbench.sweep.evaluators.modelled import ModelledEvaluator
 from workbench.sweep.evaluators.ranked import RankedEvaluator
-from workbench.sweep.evaluators.replayed import Recorded, ReplayedEvaluator, ReplayedTiming
+from workbench.sweep.evaluators.replayed import ReplayedEvaluator, ReplayedFront, ReplayedTiming
+from workbench.sweep.evaluators.subject import Subject
+from workbench.sweep.evaluators.timed import Front, TimedEvaluator, Timing
+from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.stages.compile import warm_up
 from workbench.trials.journal import Journal
@@ -49,7 +52,7 @@ HERE = LocalSite()
 def open_evaluators(
     plan: SweepPlan,
     timeouts: Timeouts,
-    workload: Workload,
+    work: WorkCount,
     journal: Journal,
     *,
     site: Site = HERE,
@@ -60,13 +63,13 @@ def open_evaluators(
     Args:
         plan: the sweep.
         timeouts: when to give up on a config.
-        workload: told of all work.
+        work: told of all of it.
         journal: takes the raw rounds.
         site: where the workers are.
         has_work: False for a finished run, which starts no compilers.
     """
     if plan.family is not None:
-        yield [_replayed(plan, workload, journal.record_samples)]
+        yield [_replayed(plan, work, journal.record_samples)]
         return
     assert isinstance(plan.device, Device)
     subject = Subject(
@@ -86,13 +89,13 @@ def open_evaluators(
         if plan.evidence is Evidence.MEASURED:
             seconds = timeouts.gpu_s + plan.loaded.spec.measure.max_seconds
             gpus = site.gpu_workers(timeout_s=seconds, harmless=CLEAN_ERRORS)
-            builder = Builder(subject, compilers, workload)
+            builder = Builder(subject, compilers, work)
             yield [
                 _timed(
                     plan,
                     GpuFront(subject, builder, stack.enter_context(gpu)),
                     GpuTiming(subject.reference, gpu),
-                    workload,
+                    work,
                     journal.record_samples,
                 )
                 for gpu in gpus
@@ -100,38 +103,31 @@ def open_evaluators(
             return
         interpreting = {"TRITON_INTERPRET": "1"}
         interpreters = site.workers(plan.jobs, timeout_s=timeouts.verify_s, environment=interpreting)
-        modelled = ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), workload)
+        modelled = ModelledEvaluator(subject, compilers, stack.enter_context(interpreters), work)
         ranked = RankedEvaluator(subject, modelled, plan.kernel.default_config)
         yield [ranked if plan.is_ranked else modelled]
 
 
-def _replayed(plan: SweepPlan, workload: Workload, record_samples: Callable[[Rows], None]) -> Evaluator:
+def _replayed(plan: SweepPlan, work: WorkCount, record_samples: Callable[[Rows], None]) -> Evaluator:
     assert plan.family is not None
     devices = (plan.device_of(problem) for problem in plan.space.problems)
     gpus = {device.slug: device for device in devices if isinstance(device, Device)}
-    recorded = Recorded(plan.family, plan.source_hash, plan.device.slug, gpus)
+    recorded = ReplayedFront(plan.family, plan.source_hash, plan.device.slug, gpus)
     if plan.noise is None:
         return ReplayedEvaluator(recorded)
-    return _timed(plan, recorded, ReplayedTiming(recorded, plan.noise), workload, record_samples)
+    return _timed(plan, recorded, ReplayedTiming(recorded, plan.noise), work, record_samples)
 
 
 def _timed(
-    plan: SweepPlan, front: Front, timing: Timing, workload: Workload, record_samples: Callable[[Rows], None]
+    plan: SweepPlan, front: Front, timing: Timing, work: WorkCount, record_samples: Callable[[Rows], None]
 ) -> TimedEvaluator:
-    measure = plan.loaded.spec.measure
-    settings = MeasureSettings(
-        relative_ci=measure.relative_ci,
-        max_rounds=measure.max_rounds,
-        max_seconds=measure.max_seconds,
-        min_rounds=min(MeasureSettings().min_rounds, measure.max_rounds),
-    )
     return TimedEvaluator(
         front,
         timing,
         evidence=plan.evidence,
         default=plan.kernel.default_config,
-        settings=settings,
+        settings=plan.loaded.spec.measure.settings,
         distributions=plan.distributions or (UNIFORM,),
         record_samples=record_samples,
-        workload=workload,
+        work=work,
     )

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from moe_kernels.tunable import Config
-from workbench.sweep.evaluators.modelled import ModelledEvaluator, Subject
+from workbench.sweep.evaluators.modelled import ModelledEvaluator
+from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.priors import prior, why_too_large
 from workbench.trials.trial import Candidate, Evidence, Final, Stage, Status, Trial
 

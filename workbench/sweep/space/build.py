@@ -18,7 +18,6 @@ from workbench.sweep.space.join import Keys, Tally, TooManyError
 from workbench.sweep.space.predicates import MAX_SETTLED, DoubtError
 from workbench.sweep.spec import LoadedSpec
 from workbench.trials.config_table import ConfigTable
-from workbench.trials.trial import Candidate
 
 MAX_PROBLEMS = 100_000
 MAX_CONFIGS = 50_000_000
@@ -47,18 +46,6 @@ class Space:
         """The problems for which the constraints leave no config."""
         pairs = zip(self.problems, self.configs, strict=True)
         return tuple(problem for problem, configs in pairs if not configs)
-
-    def candidates(self, *, with_default: bool = True) -> Iterator[Candidate]:
-        """Every problem that is not empty with its configs, made one by one.
-
-        Args:
-            with_default: puts the default first where a problem's configs leave it out.
-        """
-        for problem, configs in zip(self.problems, self.configs, strict=True):
-            if with_default and configs and self.default not in configs:
-                yield Candidate(problem, self.default)
-            for config in configs:
-                yield Candidate(problem, config)
 
 
 def build_space(loaded: LoadedSpec, kernel: TunableKernel) -> Space:

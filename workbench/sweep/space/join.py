@@ -43,7 +43,6 @@ class Tally:
 
     Attributes:
         most_evaluated: combinations after which the enumeration is given up.
-        evaluated: combinations so far.
         rejected: by the index of the constraint, the full configs that it ruled out.
     """
 
@@ -63,11 +62,10 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PartialConfigs:
     """Some rows: configs in the parameters joined so far.
 
     Attributes:
-        keys: of each row.
         places: the places of levels in their domain, for each parameter that is still needed.
     """
 
@@ -77,9 +75,9 @@ class Block:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def rows(self, rows: Any) -> Block:
+    def rows(self, rows: Any) -> PartialConfigs:
         """Some of the rows."""
-        return Block(self.keys[rows], {name: places[rows] for name, places in self.places.items()})
+        return PartialConfigs(self.keys[rows], {name: places[rows] for name, places in self.places.items()})
 
 
 def join(
@@ -123,8 +121,10 @@ def _check_count(steps: Sequence[_Step], tally: Tally, most: int, dtype: type[np
                 raise TooManyError(count)
 
 
-def _joined_all(steps: Iterable[_Step], tally: Tally, dtype: type[np.integer[Any]]) -> Iterator[Block]:
-    blocks: Iterator[Block] = iter([Block(np.zeros(1, dtype), {})])
+def _joined_all(
+    steps: Iterable[_Step], tally: Tally, dtype: type[np.integer[Any]]
+) -> Iterator[PartialConfigs]:
+    blocks: Iterator[PartialConfigs] = iter([PartialConfigs(np.zeros(1, dtype), {})])
     for step in steps:
         blocks = _joined(blocks, step, tally)
     return blocks
@@ -142,7 +142,6 @@ class _Check:
     """A predicate at the step that completes it.
 
     Attributes:
-        predicate: the predicate.
         known: its parameters that rows already have, with the factor of their place in a row of `table`.
         table: its verdicts, one column a level of the new parameter; None where there is no table.
     """
@@ -151,7 +150,7 @@ class _Check:
     known: Mapping[str, int]
     table: Verdicts | None
 
-    def verdicts(self, block: Block, name: str, size: int) -> Verdicts:
+    def verdicts(self, block: PartialConfigs, name: str, size: int) -> Verdicts:
         """The verdict on every row of a block with every level of the new parameter."""
         if self.table is None:
             places = {each: block.places[each][:, None] for each in self.known}
@@ -168,8 +167,6 @@ class _Step:
     """The joining of one parameter.
 
     Attributes:
-        name: the parameter.
-        domain: its levels.
         checks: what can be evaluated now.
         kept: the parameters that later steps read.
         weight: for how many full configs a row stands afterwards.
@@ -205,9 +202,9 @@ def _check(predicate: Predicate, name: str) -> _Check:
     return _Check(predicate, dict(zip(known, reversed(factors[:-1]), strict=True)), flat)
 
 
-def _joined(blocks: Iterable[Block], step: _Step, tally: Tally) -> Iterator[Block]:
+def _joined(blocks: Iterable[PartialConfigs], step: _Step, tally: Tally) -> Iterator[PartialConfigs]:
     """Joins a parameter to every row; small results are put together, so that later steps get full blocks."""
-    pending: list[Block] = []
+    pending: list[PartialConfigs] = []
     count = 0
     for part in chain.from_iterable(_slices(block, step) for block in blocks):
         pending.append(_extended(part, step, tally))
@@ -219,14 +216,14 @@ def _joined(blocks: Iterable[Block], step: _Step, tally: Tally) -> Iterator[Bloc
         yield _together(pending)
 
 
-def _slices(block: Block, step: _Step) -> Iterator[Block]:
+def _slices(block: PartialConfigs, step: _Step) -> Iterator[PartialConfigs]:
     """The rows in portions that have at most `BLOCK` combinations with the step's levels."""
     height = max(1, BLOCK // len(step.domain))
     for start in range(0, len(block), height):
         yield block.rows(slice(start, start + height))
 
 
-def _extended(block: Block, step: _Step, tally: Tally) -> Block:
+def _extended(block: PartialConfigs, step: _Step, tally: Tally) -> PartialConfigs:
     size = len(step.domain)
     places = np.flatnonzero(_alive(block, step, tally))
     rows = places // size
@@ -235,10 +232,10 @@ def _extended(block: Block, step: _Step, tally: Tally) -> Block:
     if step.name in step.kept:
         kept[step.name] = levels.astype(np.min_scalar_type(size))
     offsets = step.domain.offsets.astype(block.keys.dtype)
-    return Block(block.keys[rows] + offsets[levels], kept)
+    return PartialConfigs(block.keys[rows] + offsets[levels], kept)
 
 
-def _alive(block: Block, step: _Step, tally: Tally) -> NDArray[np.bool_]:
+def _alive(block: PartialConfigs, step: _Step, tally: Tally) -> NDArray[np.bool_]:
     """Which levels each row can take; what raises stays, until it is known that nothing else rejects it."""
     size = len(step.domain)
     tally.evaluate(len(block) * size)
@@ -251,9 +248,9 @@ def _alive(block: Block, step: _Step, tally: Tally) -> NDArray[np.bool_]:
     return alive
 
 
-def _together(blocks: Sequence[Block]) -> Block:
+def _together(blocks: Sequence[PartialConfigs]) -> PartialConfigs:
     if len(blocks) == 1:
         return blocks[0]
     names = blocks[0].places
     places = {name: np.concatenate([block.places[name] for block in blocks]) for name in names}
-    return Block(np.concatenate([block.keys for block in blocks]), places)
+    return PartialConfigs(np.concatenate([block.keys for block in blocks]), places)

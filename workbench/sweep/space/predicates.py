@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from moe_kernels.tunable import Value
 from workbench.base.errors import InputError
 from workbench.sweep.constraints import Constraint
-from workbench.sweep.constraints.column import Column, column_of, constant
+from workbench.sweep.constraints.column import ValueColumn, column_of, constant
 from workbench.sweep.constraints.columns import evaluator
 
 Places = NDArray[Any]
@@ -43,7 +44,6 @@ class Domain:
     """The levels of one parameter that are still possible.
 
     Attributes:
-        levels: the values.
         offsets: for each, what it adds to the key of a config.
     """
 
@@ -71,9 +71,7 @@ class Predicate:
         domains: of the parameters.
 
     Attributes:
-        index: as given.
         names: the parameters that it reads, in the order of `domains`.
-        constraint: as given.
     """
 
     def __init__(
@@ -83,7 +81,6 @@ class Predicate:
         self.constraint = constraint
         self._raised = False
         self._settled = 0
-        self._table: Verdicts | None = None
         self.names = tuple(name for name in domains if name in constraint.names)
         self._fixed = {name: fixed[name] for name in constraint.names - set(domains)}
         self._levels = {name: domains[name].levels for name in self.names}
@@ -96,22 +93,19 @@ class Predicate:
         """How many combinations of levels it tells apart."""
         return math.prod(map(len, self._levels.values()))
 
-    @property
+    @cached_property
     def table(self) -> Verdicts | None:
         """The verdict on every combination, an axis a name; None where there are too many."""
-        return self._tabulate()
-
-    def _tabulate(self) -> Verdicts | None:
-        if self._table is None and self.size <= TABLE_SIZE:
-            shape = [len(levels) for levels in self._levels.values()]
-            places = np.indices(shape, np.intp, sparse=True)
-            self._table = self.verdicts(dict(zip(self.names, places, strict=True)))
-        return self._table
+        if self.size > TABLE_SIZE:
+            return None
+        shape = [len(levels) for levels in self._levels.values()]
+        places = np.indices(shape, np.intp, sparse=True)
+        return self.verdicts(dict(zip(self.names, places, strict=True)))
 
     @property
     def raised(self) -> bool:
         """Whether any evaluation so far has raised; those of the table are all made first."""
-        self._tabulate()
+        _ = self.table
         return self._raised
 
     @property
@@ -143,7 +137,7 @@ class Predicate:
         self._settle(verdicts, decided, places)
         return verdicts
 
-    def _settle(self, verdicts: Verdicts, decided: Column, places: Mapping[str, Places]) -> None:
+    def _settle(self, verdicts: Verdicts, decided: ValueColumn, places: Mapping[str, Places]) -> None:
         """Asks Python for the verdicts that numpy leaves in doubt."""
         if not decided.doubtful.any():
             return

@@ -1,4 +1,4 @@
-"""Mends Triton's interpreter where kernels fail their check in it, however right they are.
+"""Verifies configs in Triton's interpreter, mended where kernels fail their check in it, however right they are.
 
 bfloat16: the interpreter stores it as raw 16-bit integers and then does arithmetic on those; Triton documents that it
 does not support it (triton-lang/triton issues 4972 and 11584). Operands are widened to fp32 before an operation and
@@ -15,7 +15,24 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from moe_kernels.tunable import Config, Problem
+
 _OPERATIONS = ("binary_op", "unary_op", "create_fma", "create_dot", "cast_impl")
+
+
+def verify_interpreted(reference: str, problem: Problem, config: Config, seeds: int) -> str | None:
+    """Verifies a config in Triton's interpreter; runs in a worker whose environment turns it on."""
+    import numpy as np
+
+    from workbench.sweep.kernels import load_kernel
+    from workbench.sweep.stages.verify import verify
+
+    support_bfloat16()
+    support_loop_bounds()
+    support_e4m3_scales()
+    # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
+    with np.errstate(all="ignore"):
+        return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
 
 
 def support_bfloat16() -> None:

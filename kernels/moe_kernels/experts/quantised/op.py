@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moe_kernels.activation import Activation
 from moe_kernels.experts.call import QuantisedCall
-from moe_kernels.experts.run import run_call
+from moe_kernels.experts.dispatch import run_call
 from moe_kernels.formats import Fp8, Int4, Nvfp4, QuantisedWeights, WeightFormat
 from moe_kernels.formats.weights import TENSOR_NAMES
 

@@ -1,0 +1,1 @@
+"""What a sweep's search learned, from the run's journal."""
