@@ -25,6 +25,7 @@ COMMANDS = (
     "doctor",
     "trace",
     "rank",
+    "schema",
 )
 SUBCOMMANDS = (("bench", "import"), ("plot", "sweep"), ("plot", "bench"))
 

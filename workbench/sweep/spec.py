@@ -69,7 +69,7 @@ class Measure(_Section):
         default=_RACE.relative_ci,
         gt=0,
         lt=1,
-        description="Rounds stop once half the interval of a config's ratio to the default, over the ratio, is this.",
+        description="Rounds stop once half the interval of a config's ratio to the default is below this share of it.",
     )
     routing: Names = Field(
         default=("uniform",),

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from moe_kernels.routing_distribution import UNIFORM
+from tests.support.nvtx_recorder import record_ranges
 from tests.sweep.in_process import DiedError, Killed
+from workbench.base.ranges import NVTX_VARIABLE
 from workbench.executors import WorkFailure
 from workbench.executors.process import death
-from workbench.measure.race import TimedConfig, measure_batch
-from workbench.sweep.evaluators.gpu import CONTEXT_LOST
+from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
+from workbench.sweep.evaluators.gpu import CONTEXT_LOST, measure_on_gpu
 from workbench.sweep.evaluators.timed import BATCH, SESSIONS
 from workbench.trials.trial import Evidence
 
@@ -343,3 +347,22 @@ def test_a_lost_context_is_put_into_words_and_other_deaths_are_not():
     assert "CUDA context" in _told(WorkFailure("crashed", "code 86", exit_code=CONTEXT_LOST)).reason
     assert _told(WorkFailure("crashed", "code 1", exit_code=1)).reason == "code 1"
     assert _told("a verdict") == "a verdict"
+
+
+def test_a_batch_names_what_it_does_for_nsight_and_nothing_within_a_round(monkeypatch):
+    class Timers:
+        def inputs(self, *_):
+            return None
+
+        def of_kernel(self, *_):
+            return SimpleNamespace(sample=lambda: 1.0)
+
+    monkeypatch.setattr("workbench.measure.timers.GpuTimers", Timers)
+    monkeypatch.setenv(NVTX_VARIABLE, "1")
+    ranges = record_ranges(monkeypatch)
+    settings = MeasureSettings(min_rounds=2, max_rounds=2, warmup_seconds=0)
+    problem = {"num_experts": 8, "top_k": 2, "dtype": "bfloat16", "tokens": 1}
+    measure_on_gpu("routing", problem, {"a": {}}, {}, settings, UNIFORM)
+    batch = "batch of 1 routing: num_experts=8 top_k=2 dtype=bfloat16 tokens=1"
+    assert ranges.opened == [batch, f"{batch}/inputs", f"{batch}/graphs", f"{batch}/rounds"]
+    assert ranges.open == []
