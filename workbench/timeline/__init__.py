@@ -1,6 +1,7 @@
 """Decode timelines: reads any torch.profiler trace, classifies its kernels, and says what changed between two.
 
-    source -> decode -> read -> classify -> steps -> layers -> summary -> diff | what_if | merge | page
+    unpack -> decode -> trace_file -> classify, steps, layers -> analysis -> summary -> record | diff | what_if
+                                                                          -> chrome (merge) | page (view)
 
-Nothing here imports torch at module level: a trace is read on any machine.
+A trace is read on any machine: of this, only what runs a model (`profile` and its parts) imports torch.
 """
