@@ -16,7 +16,7 @@ from workbench.plots.bench.pareto import pareto_plot
 from workbench.plots.bench.speedup import speedup_plot
 from workbench.plots.save import Plot
 
-__all__ = ["bench_plots"]
+__all__ = ["bench_plots", "curves_plot", "pareto_plot", "speedup_plot"]
 
 
 def bench_plots(rows: Sequence[BenchRow], baseline: str | None = None) -> list[Plot]:

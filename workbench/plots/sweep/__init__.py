@@ -15,7 +15,7 @@ from workbench.plots.sweep.landscape import landscape_plot
 from workbench.plots.sweep.statuses import statuses_plot
 from workbench.trials.recorded_run import ProblemTrials, RecordedRun
 
-__all__ = ["sweep_plots"]
+__all__ = ["convergence_plot", "importance_plot", "landscape_plot", "statuses_plot", "sweep_plots"]
 
 
 def sweep_plots(
