@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from workbench.base.errors import IncomparableError
-from workbench.bench.comparable import check_comparable, check_metric
+from workbench.bench.comparable import check_comparable
 from workbench.bench.figures import single
 from workbench.bench.rows import BenchRow
 
@@ -57,15 +57,3 @@ def test_failed_rows_say_less_of_themselves():
         check_comparable([ROW, replace(failed, model="other")])
     with pytest.raises(IncomparableError, match="device"):
         check_comparable([ROW, replace(failed, device="NVIDIA_H200")])
-
-
-def test_a_metric_must_mean_the_same():
-    with pytest.raises(IncomparableError, match="itl_definition: chunk against token"):
-        check_metric([ROW, replace(ROW, itl_definition="token")], "itl_p50_ms")
-    with pytest.raises(IncomparableError, match="acceptance_window: run against server_start"):
-        check_metric([ROW, replace(ROW, acceptance_window="server_start")], "acceptance_length")
-
-
-def test_without_speculation_a_chunk_is_a_token():
-    plain = replace(ROW, draft_tokens=0)
-    check_metric([plain, replace(plain, itl_definition="token")], "itl_p50_ms")

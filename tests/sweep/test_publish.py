@@ -95,7 +95,7 @@ def test_keys_that_this_version_does_not_know_stay(tmp_path):
 
 def test_a_run_without_rows_is_dropped(tmp_path):
     publisher(tmp_path, "old").publish([winner(1)])
-    publisher(tmp_path, "new").publish([winner(1)])
+    publisher(tmp_path, "new").publish([winner(1, 1.0)])
     assert list(parse(path_in(tmp_path).read_text()).runs) == ["new"]
 
 
@@ -125,11 +125,12 @@ def test_publishing_the_same_again_does_not_touch_the_file(tmp_path):
 LATER = "2026-02-02T00:00:00Z"
 
 
+@pytest.mark.parametrize("run_id", ["run", "another"])
 @pytest.mark.parametrize("evidence", [Evidence.MODELLED, Evidence.REPLAYED, Evidence.MEASURED])
-def test_a_run_that_finds_the_same_once_more_leaves_row_and_date_as_they_were(tmp_path, evidence):
+def test_a_sweep_that_finds_the_same_once_more_leaves_row_and_date_as_they_were(tmp_path, evidence, run_id):
     publisher(tmp_path).publish([winner(1, evidence=evidence), winner(2, evidence=evidence)])
     before = path_in(tmp_path).stat()
-    (published,) = publisher(tmp_path, date=LATER).publish([winner(2, evidence=evidence)])
+    (published,) = publisher(tmp_path, run_id, date=LATER).publish([winner(2, evidence=evidence)])
     assert published.kept is None
     assert path_in(tmp_path).stat() == before
 

@@ -22,12 +22,6 @@ _LENGTHS: Mapping[str, Callable[[BenchRow], float | None]] = {
     "input_tokens": lambda row: row.input_tokens,
     "output_tokens": lambda row: row.output_tokens,
 }
-_OF_METRIC: Mapping[str, Callable[[BenchRow], object]] = {
-    "acceptance": lambda row: row.acceptance_window,
-    # Without speculation a chunk is a token.
-    "itl": lambda row: row.itl_definition if row.draft_tokens != 0 else None,
-}
-_NAMES = {"acceptance": "acceptance_window", "itl": "itl_definition"}
 
 
 def differences(rows: Sequence[BenchRow]) -> dict[str, tuple[str, str]]:
@@ -51,23 +45,6 @@ def check_comparable(rows: Sequence[BenchRow]) -> None:
     if found := differences(rows):
         told = "; ".join(f"{key}: {one} against {other}" for key, (one, other) in found.items())
         raise IncomparableError(f"these rows cannot be compared, they differ in {told}{_hint(found)}")
-
-
-def check_metric(rows: Sequence[BenchRow], metric: str) -> None:
-    """Checks that a metric means the same in all rows that have it.
-
-    Raises:
-        IncomparableError: names the key that says what the metric means, with its values.
-    """
-    kind = metric.partition("_")[0]
-    if kind not in _OF_METRIC:
-        return
-    having = [row for row in rows if metric in row.metrics]
-    if values := _unequal(map(_OF_METRIC[kind], having)):
-        one, other = values
-        raise IncomparableError(
-            f"{metric} is not the same quantity in these rows: {_NAMES[kind]}: {one} against {other}"
-        )
 
 
 def _unequal(values: Iterable[object]) -> tuple[str, str] | None:

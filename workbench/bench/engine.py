@@ -17,10 +17,7 @@ class EngineFacts:
     """What a row says of the engine.
 
     Attributes:
-        model: the model's name.
         device: the slug of its GPU.
-        gpus: how many GPUs it runs on.
-        versions: of what ran.
     """
 
     model: str
@@ -36,7 +33,6 @@ class EngineStep:
     Attributes:
         tokens: new tokens of each sequence; 1 without speculation, 0 for a sequence that has ended.
         drafted: tokens drafted and checked in this step, over all sequences.
-        accepted: those of them that were accepted.
         drafts: sequences for which something was drafted.
     """
 

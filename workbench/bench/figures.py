@@ -32,11 +32,7 @@ class Figure:
 
     Attributes:
         value: the number, in the unit that its metric's name ends with.
-        n: how many observations it is made from.
-        of: what an observation is.
         spread: how its 95 % interval came about; `none` where there is none.
-        low: lower end of the interval.
-        high: upper end of the interval.
         samples: one value a repeat, in the order in which repeats were taken; empty for imported figures.
     """
 

@@ -24,8 +24,6 @@ class Metric:
     Attributes:
         name: its key in a row; the unit is its ending.
         title: as tables and axes call it.
-        unit: as axes show it.
-        better: which way is better.
     """
 
     name: str

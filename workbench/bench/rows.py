@@ -39,7 +39,6 @@ class BenchRow:
     """One arm on one load.
 
     Attributes:
-        source: what measured it.
         arm: what is compared: `split`, `fused`, `tuned`, or the label of an engine's run.
         device: the slug of the GPU, or `unknown`.
         model: None where the source does not name it.
@@ -49,12 +48,9 @@ class BenchRow:
         concurrency: requests in flight at most (our runner: the batch); None where unbounded.
         request_rate: requests a second as asked for; `inf` for all at once, `trace` for recorded arrivals.
         draft_tokens: tokens drafted a step, 0 without speculation, None where unknown.
-        gpus: how many GPUs served it.
-        status: how the run ended.
         reason: why there are no figures, where the status is not ok.
         completed: requests that succeeded.
         failed: requests that did not, None where the source does not say.
-        duration_s: seconds that the run took.
         metrics: figures by the names of `METRICS`.
         acceptance_window: over what the acceptance length and rate were counted: this `run`, or everything
             since `server_start`.
@@ -62,7 +58,6 @@ class BenchRow:
         itl_definition: an inter-token latency is the gap between two `chunk`s (which speculation fills with
             several tokens), or that gap divided by the `token`s in it.
         date: when it ran, as the source writes it.
-        versions: of what ran.
     """
 
     source: Source
@@ -94,7 +89,6 @@ class BenchFile:
     """A file of rows.
 
     Attributes:
-        schema: the format's name and version.
         origin: where the rows come from: a file and its hash, or a workload as resolved.
         rows: in the order in which they were measured.
     """

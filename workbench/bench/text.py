@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.base.errors import InputError
+from workbench.base.files import unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,7 +116,7 @@ def _read(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
         return content[:MAX_BYTES].decode(errors="strict" if len(content) <= MAX_BYTES else "ignore")
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8: {error.reason} at byte {error.start}", file=path) from error
 

@@ -28,8 +28,6 @@ class RunTiming:
         gaps_s: seconds between two successive arrivals of a sequence, of all sequences.
         tokens: output tokens of each sequence.
         drafts: drafts that were checked, a sequence and step each.
-        drafted: tokens in them.
-        accepted: tokens of them that were accepted.
         peak_memory_bytes: None where unknown.
         energy_j: joules from the start to the last token, None where unknown.
     """

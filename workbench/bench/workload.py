@@ -90,12 +90,7 @@ class DecodeWorkload(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LoadedWorkload:
-    """A workload file that has been read.
-
-    Attributes:
-        workload: what it says, with every default filled in.
-        source: the file.
-    """
+    """A workload file that has been read."""
 
     workload: DecodeWorkload
     source: YamlSource

@@ -14,65 +14,79 @@ if TYPE_CHECKING:
     from workbench.report.table import Table
 
 
+Before = Annotated[Path, typer.Argument(metavar="A", help="Before: a file, or a folder of results.")]
+After = Annotated[Path, typer.Argument(metavar="B", help="After: of the same kind.")]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="METRIC[>PERCENT%],...",
+        help="What alone counts: worse by more than that; or `missing`, rows that B lacks.",
+    ),
+]
+PrintOnly = Annotated[
+    list[str] | None,
+    typer.Option("--print-only", metavar="METRIC,...", help="Shown, and never a failure."),
+]
+ArmPair = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ARM,ARM",
+        help="The arm of A and that of B; otherwise arms of one name, or the only one of each.",
+        show_default=False,
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="KEY,...", help="What may differ, as versions.triton or versions."),
+]
+Must = Annotated[
+    list[str] | None,
+    typer.Option("--must", metavar="PATTERN", help="A kernel that B's timeline has to run."),
+]
+MustNot = Annotated[
+    list[str] | None, typer.Option("--must-not", metavar="PATTERN", help="A kernel that it must not run.")
+]
+RunToRun = Annotated[
+    float,
+    typer.Option(
+        min=0.0, metavar="PERCENT", help="What whole runs of one thing differ by: standard deviation."
+    ),
+]
+GitHub = Annotated[
+    bool,
+    typer.Option("--github", help="Annotations too, and Markdown into $GITHUB_STEP_SUMMARY where it is set."),
+]
+Benchmark = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write customSmallerIsBetter.json and customBiggerIsBetter.json for github-action-benchmark.",
+        show_default=False,
+    ),
+]
+Top = Annotated[int, typer.Option(min=1, metavar="N", help="The most figures listed.")]
+Full = Annotated[bool, typer.Option("--all", help="List every figure.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Before: a file, or a folder of results.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="After: of the same kind.")],
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-on",
-            metavar="METRIC[>PERCENT%],...",
-            help="What alone counts: worse by more than that; or `missing`, rows that B lacks.",
-        ),
-    ] = None,
-    print_only: Annotated[
-        list[str] | None,
-        typer.Option("--print-only", metavar="METRIC,...", help="Shown, and never a failure."),
-    ] = None,
-    arms: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ARM,ARM",
-            help="The arm of A and that of B; otherwise arms of one name, or the only one of each.",
-            show_default=False,
-        ),
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option("--allow", metavar="KEY,...", help="What may differ, as versions.triton or versions."),
-    ] = None,
-    must: Annotated[
-        list[str] | None,
-        typer.Option("--must", metavar="PATTERN", help="A kernel that B's timeline has to run."),
-    ] = None,
-    must_not: Annotated[
-        list[str] | None,
-        typer.Option("--must-not", metavar="PATTERN", help="A kernel that it must not run."),
-    ] = None,
-    run_to_run: Annotated[
-        float,
-        typer.Option(
-            min=0.0, metavar="PERCENT", help="What whole runs of one thing differ by: standard deviation."
-        ),
-    ] = 0.3,
-    github: Annotated[
-        bool,
-        typer.Option(
-            "--github", help="Annotations too, and Markdown into $GITHUB_STEP_SUMMARY where it is set."
-        ),
-    ] = False,
-    benchmark: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write customSmallerIsBetter.json and customBiggerIsBetter.json for github-action-benchmark.",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="The most figures listed.")] = 30,
-    full: Annotated[bool, typer.Option("--all", help="List every figure.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    a: Before,
+    b: After,
+    fail_on: FailOn = None,
+    print_only: PrintOnly = None,
+    arms: ArmPair = None,
+    allow: Allow = None,
+    must: Must = None,
+    must_not: MustNot = None,
+    run_to_run: RunToRun = 0.3,
+    github: GitHub = False,
+    benchmark: Benchmark = None,
+    top: Top = 30,
+    full: Full = False,
+    markdown: Markdown = False,
+    as_json: Json = False,
 ) -> None:
     """Gate: is B worse than A, beyond a limit and the noise? Winners, bench rows, trace summaries or profiles.
 

@@ -11,7 +11,7 @@ from workbench.bench.figures import Figure
 from workbench.bench.metrics import METRICS as BENCH_METRICS
 from workbench.bench.rows import BenchRow, read_bench
 from workbench.compare.entry import LIMIT, Entry, Fact, GateMetric, differing
-from workbench.compare.log_estimates import LogEstimate, exact, of_interval, of_samples
+from workbench.compare.log_estimates import LogEstimate, of_interval, of_samples
 
 _COUNTED = ("tpot_p50_ms", "tpot_mean_ms", "output_tokens_per_s", "acceptance_length", "ttft_p50_ms")
 _SHOWN = ("tpot_p99_ms", "peak_memory_bytes", "energy_j_per_token")
@@ -118,4 +118,4 @@ def _meanings(row: BenchRow) -> Mapping[str, str]:
 def _estimate(figure: Figure) -> LogEstimate:
     if len(figure.samples) > 1:
         return of_samples(figure.samples)
-    return of_interval(figure.value, *figure.interval) if figure.interval else exact(figure.value)
+    return of_interval(figure.value, *figure.interval) if figure.interval else LogEstimate(figure.value)

@@ -20,16 +20,12 @@ class Judged:
     Attributes:
         label: what it is of.
         metric: its name; the unit is its ending.
-        better: which way is better.
-        a: the figure of A; None for a mean over rows.
-        b: of B.
+        a: None for a mean over rows, like `b`.
         change: B over A, less 1; None where A is 0.
         low: lower end of the interval of `change`, None where there is none.
-        high: upper end.
         limit: by how much B may be worse, as a fraction.
         counts: whether a regression fails the gate.
         shown: whether a table shows it by itself.
-        verdict: what this says.
     """
 
     label: str
@@ -58,8 +54,8 @@ class Comparison:
     Attributes:
         a: the path of A.
         b: the path of B.
-        kinds: what was compared.
-        figures: all of them, regressions first.
+        kinds: what was compared, in words.
+        figures: regressions first.
         failures: checks that B failed, a line each.
         unfit: rows whose figures were not judged since A failed a check, with the check.
         missing: rows that B lacks.

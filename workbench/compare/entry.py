@@ -22,7 +22,6 @@ class GateMetric:
 
     Attributes:
         name: its key; the unit is its ending.
-        better: which way is better.
         limit: by how much B may be worse, as a fraction, before it counts.
         counts: whether it fails the gate unless told otherwise; else it is only printed.
         shown: whether a table shows it although it does not count.
@@ -51,7 +50,6 @@ class Entry:
     Attributes:
         key: what it is of, name by name: entries of both sides with one key are compared.
         facts: what must be equal on both sides, numbers to 5 %.
-        figures: by metric.
         meanings: by metric, what it means where that is not always the same.
         timed: False where times are modelled or replayed: they are shown, never judged.
         failures: checks that it failed; its speed then counts for nothing.

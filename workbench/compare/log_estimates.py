@@ -33,11 +33,6 @@ class LogEstimate:
     freedom: float = math.inf
 
 
-def exact(value: float) -> LogEstimate:
-    """A figure of which no error is known."""
-    return LogEstimate(value)
-
-
 def with_error(value: float, error: float | None, freedom: float = math.inf) -> LogEstimate:
     """A positive figure with the error of another one; no error for 0 and less, which have no logarithm."""
     return LogEstimate(value, error if value > 0 else None, freedom)
@@ -46,7 +41,7 @@ def with_error(value: float, error: float | None, freedom: float = math.inf) -> 
 def of_interval(value: float, low: float, high: float, freedom: float = math.inf) -> LogEstimate:
     """A figure with a 95 % interval of its own, taken as normal in ln(value)."""
     if value <= 0 or not 0 < low <= high:
-        return exact(value)
+        return LogEstimate(value)
     return LogEstimate(value, (math.log(high) - math.log(low)) / (2 * Z_95), freedom)
 
 
@@ -60,7 +55,7 @@ def of_samples(samples: Sequence[float]) -> LogEstimate:
     """
     value, n = median(samples), len(samples)
     if n < 2 or min(samples) <= 0:
-        return exact(value)
+        return LogEstimate(value)
     sigma, freedom = _spread([math.log(sample) for sample in samples])
     return LogEstimate(value, sigma * math.sqrt(math.pi / (2 * n + math.pi - 2)), freedom)
 

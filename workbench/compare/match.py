@@ -17,13 +17,7 @@ _OF_KEY = ("device",)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An entry of A and the same one of B.
-
-    Attributes:
-        label: what they are of.
-        a: before.
-        b: after.
-    """
+    """An entry of A and the same one of B; the label says what they are of."""
 
     label: str
     a: Entry
@@ -40,7 +34,6 @@ class Match:
     """All that both sides have of one kind.
 
     Attributes:
-        kind: of both.
         pairs: in A's order.
         only_a: labels of what B lacks.
         only_b: labels of what A lacks.

@@ -36,9 +36,6 @@ class LogRatio:
     """ln(B / A) of one figure.
 
     Attributes:
-        pair: of what.
-        a: of A.
-        b: of B.
         log: None where one of them is 0.
         variance: of `log`; None where an error is not known.
         freedom: degrees of freedom of the variance.
@@ -64,8 +61,6 @@ class MetricRatios:
     """One metric over all rows that have it.
 
     Attributes:
-        metric: which.
-        ratios: of the rows.
         inflation: what standard errors are multiplied with, from what the control shows.
     """
 

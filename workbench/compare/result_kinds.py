@@ -19,7 +19,6 @@ class ResultKind:
 
     Attributes:
         title: as errors and tables call it.
-        read: gives the entries of a file.
         metrics: all figures that such a result can have.
         arms: whether entries are of arms, which may be called differently on both sides.
         repeats: whether entries of one key are repeats of each other.

@@ -83,11 +83,7 @@ class _Task:
 
 
 class Executor(ABC):
-    """Runs functions in up to `jobs` workers, each started when there is something for it to do.
-
-    Args:
-        jobs: workers.
-    """
+    """Runs functions in up to `jobs` workers, each started when there is something for it to do."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs

@@ -21,7 +21,6 @@ class Quality:
     """How far an arm is from another over some tokens.
 
     Attributes:
-        tokens: positions compared.
         top1_agreement: share of positions at which both find the same token most likely.
         kl_mean: mean over positions of KL(reference || arm), nats.
         kl_p99: its 99th percentile.

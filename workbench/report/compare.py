@@ -10,14 +10,6 @@ from workbench.base.text import brief
 from workbench.compare.comparison import SCHEMA, Comparison, Judged
 from workbench.report.table import Column, Table
 
-_WORDS = {
-    "regression": "REGRESSION",
-    "improvement": "better",
-    "same": "same",
-    "unresolved": "unresolved",
-    "no interval": "no interval",
-    "not timed": "not timed",
-}
 _LISTED = 12
 INTERVALS = "In brackets 95 % intervals, which hold for all figures that count together."
 UNRESOLVED = "unresolved: within its limit, or no change at all lies within its interval; nothing is proven."
@@ -138,8 +130,9 @@ def _figures_table(figures: Sequence[Judged], comparison: Comparison, top: int |
 
 def _row(figure: Judged) -> tuple[str, ...]:
     about = "~" if figure.verdict == "not timed" else ""
+    words = {"regression": "REGRESSION" if figure.counts else "worse", "improvement": "better"}
     return (
-        _WORDS[figure.verdict] if figure.counts else _WORDS[figure.verdict].replace("REGRESSION", "worse"),
+        words.get(figure.verdict, figure.verdict),
         figure.label,
         figure.metric,
         *("" if value is None else f"{about}{_number(value)}" for value in (figure.a, figure.b)),

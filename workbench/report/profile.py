@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from workbench.report.table import Column, Table, json_text
 from workbench.report.trace_cells import count, percent, spread
 from workbench.report.trace_diff import diff_classes_table, diff_record, step_table
 from workbench.report.trace_page import page_html, page_record
-from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
+from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table, of_arm
 from workbench.timeline.agreement import Agreement, Difference
 from workbench.timeline.chrome import arm_of, chrome_trace, write_trace
 from workbench.timeline.diff import Diff, compare
@@ -73,9 +72,8 @@ def profile_tables(profile: Profile) -> tuple[Table, ...]:
     for diff in _diffs(profile):
         tables += [step_table(diff), diff_classes_table(diff)]
     for each in profile.arms:
-        for table in (classes_table(each.summary), kernels_table(each.summary, _KERNELS)):
-            title = f"{each.arm.name}: {table.title[0].lower()}{table.title[1:]}"
-            tables.append(dataclasses.replace(table, title=title))
+        beside = classes_table(each.summary), kernels_table(each.summary, _KERNELS)
+        tables += [of_arm(each.arm.name, table) for table in beside]
     return tuple(tables)
 
 

@@ -26,12 +26,9 @@ class QualityReport:
     Attributes:
         title: model, device and text.
         baseline: what arms are compared with.
-        arms: how far each is from it.
         configs: how far other configs of the baseline are from it.
-        floor: what arms may differ by; None where no tokens were compared.
-        suites: of each arm on each suite.
+        floor: what arms may differ by.
         margin: times the worst of `configs` is the floor.
-        notes: what a reader should know.
     """
 
     title: str

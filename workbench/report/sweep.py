@@ -11,11 +11,13 @@ from typing import Any
 
 from moe_kernels.tunable import Config, Problem
 from moe_kernels.tuned import explain, results_folders
+from workbench.base.text import pairs
 from workbench.replay import DEVICE
 from workbench.sweep.outcome import ProblemOutcome, SweepOutcome
 from workbench.sweep.plan import SweepPlan
 from workbench.sweep.select import fastest
 from workbench.trials.trial import Evidence, Status, Trial
+from workbench.trials.winners import differing
 
 SHORTLISTED_A_PROBLEM = 3
 
@@ -127,12 +129,7 @@ def device_label(plan: SweepPlan) -> str:
 
 def config_label(config: Config, default: Config) -> str:
     """A config in short: what differs from the default, or `default`."""
-    return config_text({name: value for name, value in config.items() if default[name] != value}) or "default"
-
-
-def config_text(config: Config) -> str:
-    """A config in full: `algorithm=select num_warps=1 ...`."""
-    return " ".join(f"{name}={value}" for name, value in config.items())
+    return pairs(differing(config, default)) or "default"
 
 
 def sweep_record(report: SweepReport) -> dict[str, Any]:

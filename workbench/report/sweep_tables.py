@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from moe_kernels.tunable import Config
+from workbench.base.text import pairs
 from workbench.report.evidence import EVIDENCE, mark_of
 from workbench.report.sweep import (
     SHORTLISTED_A_PROBLEM,
     AlikeFailures,
     SweepReport,
     config_label,
-    config_text,
     device_label,
     problem_label,
 )
@@ -73,7 +73,7 @@ def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mar
 
 def _notes(report: SweepReport) -> Iterator[str]:
     plan = report.outcome.plan
-    yield f"default: {config_text(plan.kernel.default_config)}"
+    yield f"default: {pairs(plan.kernel.default_config)}"
     if plan.evidence is Evidence.MODELLED:
         yield (
             "Nothing was timed. Each config was compiled for this GPU, run in Triton's interpreter against the "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workbench.report import page
 from workbench.report.table import Table
 from workbench.report.trace_cells import percent, us
 from workbench.report.trace_diff import diff_classes_table, step_table
-from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table
+from workbench.report.trace_summary import CPU_NOTE, classes_table, kernels_table, of_arm
 from workbench.timeline.chrome import TimelineArm
 from workbench.timeline.diff import compare
 from workbench.timeline.page import timeline_record
@@ -66,19 +67,19 @@ def _differences(arms: Sequence[TimelineArm], summaries: Sequence[Summary]) -> l
     for arm, summary in zip(arms[1:], summaries[1:], strict=True):
         diff = compare(first, summary)
         title = f"{arms[0].name} (A) → {arm.name} (B)"
-        tables.append(_table(step_table(diff), title))
-        tables.append(_table(diff_classes_table(diff), f"{title}, by class"))
+        tables.append(_table(replace(step_table(diff), title=title)))
+        tables.append(_table(replace(diff_classes_table(diff), title=f"{title}, by class")))
     return tables
 
 
 def _each(arms: Sequence[TimelineArm], summaries: Sequence[Summary], make: Any) -> list[Mapping[str, Any]]:
-    pairs = [(arm, make(summary)) for arm, summary in zip(arms, summaries, strict=True)]
-    return [_table(table, f"{arm.name}: {table.title[0].lower()}{table.title[1:]}") for arm, table in pairs]
+    pairs = zip(arms, summaries, strict=True)
+    return [_table(of_arm(arm.name, make(summary))) for arm, summary in pairs]
 
 
-def _table(table: Table, title: str) -> Mapping[str, Any]:
+def _table(table: Table) -> Mapping[str, Any]:
     return {
-        "title": title,
+        "title": table.title,
         "headings": [column.heading for column in table.columns],
         "right": [column.justify == "right" for column in table.columns],
         "rows": table.rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from workbench.base.text import brief
 from workbench.report.table import Column, Table
@@ -27,6 +28,11 @@ def summary_tables(summary: Summary, what_if: Forecast | None = None, *, top: in
     if what_if:
         tables.append(forecast_table(what_if))
     return tuple(tables)
+
+
+def of_arm(arm: str, table: Table) -> Table:
+    """A table that stands beside those of other arms."""
+    return replace(table, title=f"{arm}: {table.title[0].lower()}{table.title[1:]}")
 
 
 def overview_table(summary: Summary) -> Table:

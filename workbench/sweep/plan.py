@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Problem, TunableKernel
 from moe_kernels.tuned import source_hash
 from workbench.base.errors import InputError
@@ -25,9 +26,6 @@ from workbench.sweep.space import Space, build_space
 from workbench.sweep.spec import LoadedSpec, resolve_kernel, resolved
 from workbench.sweep.stages.time_model import MODEL
 from workbench.trials.trial import Evidence, digest
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 AUTO = "auto"
 # What must not change the identity of a run: budgets, and what is named elsewhere in it.

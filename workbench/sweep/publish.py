@@ -84,7 +84,7 @@ class Publisher:
     def publish(self, winners: Sequence[Winner]) -> tuple[Published, ...]:
         """Merges winners into their files: only their rows change, and never to a lesser evidence.
 
-        A row that the same run found before stays with the date of that time.
+        A row stays with its run and its date where a sweep of the same name, source and versions found it again.
 
         Raises:
             InputError: a results file is damaged, or cannot be written; then it stays as it was.
@@ -104,7 +104,7 @@ class Publisher:
             standing = rows.get(tokens)
             keep = standing is not None and _RANK[standing.evidence] > _RANK[winner.evidence]
             row = self._row(winner)
-            if not keep and not (row == standing and self._is_told(file.runs)):
+            if not keep and not (standing and self._is_told(row, standing, runs)):
                 rows[tokens], runs[self._run_id] = row, self._run
             published.append(Published(path, tokens, standing.evidence if standing and keep else None))
         used = {row.run for row in rows.values()}
@@ -117,10 +117,10 @@ class Publisher:
             write_whole(path, text)
         return published
 
-    def _is_told(self, runs: Mapping[str, Run]) -> bool:
-        """Whether a file tells of this run already, be it of an earlier time that it was started."""
-        told = runs.get(self._run_id)
-        return told is not None and replace(told, date=self._run.date) == self._run
+    def _is_told(self, row: Row, standing: Row, runs: Mapping[str, Run]) -> bool:
+        """Whether a standing row tells all that this one does, but for the id and the date of its run."""
+        is_row_same = replace(row, run=standing.run) == standing
+        return is_row_same and replace(runs[standing.run], date=self._run.date) == self._run
 
     def _row(self, winner: Winner) -> Row:
         return Row(

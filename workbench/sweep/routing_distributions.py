@@ -7,16 +7,13 @@ import io
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from moe_kernels.routing_distribution import UNIFORM, RoutingDistribution
+from moe_kernels.tunable import TunableKernel
 from workbench.base.errors import InputError
 from workbench.sweep.spec import LoadedSpec
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
-    from moe_kernels.tunable import TunableKernel
 
 ALLOWED = "uniform, zipf, zipf:EXPONENT, recorded:FILE.npy"
 RECORDED = "recorded:"
@@ -44,8 +41,6 @@ def routing_distributions(loaded: LoadedSpec, kernel: TunableKernel) -> tuple[Ro
 
 
 def _parsed(loaded: LoadedSpec, text: str) -> RoutingDistribution:
-    from moe_kernels.routing_distribution import UNIFORM, RoutingDistribution
-
     if text == "uniform":
         return UNIFORM
     if text.startswith(RECORDED):
@@ -61,8 +56,6 @@ def _parsed(loaded: LoadedSpec, text: str) -> RoutingDistribution:
 
 def _recorded(path: Path) -> RoutingDistribution:
     import torch
-
-    from moe_kernels.routing_distribution import RoutingDistribution
 
     try:
         with path.open("rb") as file:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from moe_kernels.tunable import Config, Problem
 from workbench.trials.trial import Evidence, Status, Trial
-
-if TYPE_CHECKING:
-    # Importing it imports torch, which judging a journal does not need.
-    from moe_kernels.tunable import Config, Problem
 
 # A timed config leaves the default only where it is this far ahead, however small the noise.
 TIMED_MARGIN = 0.01

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from moe_kernels.tunable import Axis, Parameter, TunableKernel
 from workbench.base.errors import InputError
 from workbench.base.text import KeyPath, brief, shown, suggestion
 from workbench.base.validation import complaints, validate
@@ -18,11 +19,6 @@ from workbench.base.yaml import YamlSource, read_yaml
 from workbench.measure.race import MeasureSettings
 from workbench.replay.noise import Noise
 from workbench.sweep.constraints import Constraint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from moe_kernels.tunable import Axis, Parameter, TunableKernel
 
 DEVICE_FILES = (".yaml", ".yml")
 _ROUTING = re.compile(r"uniform|zipf(:[0-9]+(\.[0-9]+)?)?|recorded:.+")

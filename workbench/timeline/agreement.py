@@ -43,9 +43,8 @@ class Difference:
     Attributes:
         quality: of the tokens' distributions and the experts' sets.
         routings: tokens times layers over which `quality.expert_mismatch` is.
-        logit_max: the largest absolute difference of a logit.
+        logit_max: the largest absolute difference of a logit; None where one is not finite.
         logit_mean: the mean one.
-        finite: whether all logits are.
     """
 
     quality: Quality | None
@@ -60,9 +59,7 @@ class Agreement:
     """An arm against the first one.
 
     Attributes:
-        arm: its name.
-        reference: the first arm's.
-        difference: between them.
+        reference: the first arm.
         floor: between two configs of the first.
         failures: why it is more than rounding; empty where it is not.
     """

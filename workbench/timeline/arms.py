@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -35,35 +35,22 @@ _TORCH_RANKING = r"top_?k|bitonic_?sort|radix_?(sort|find|select)|sort_?key_?val
 _CPU_RANKING, _CPU_SPLIT = r"^aten::(isnan|ne)$", r"^aten::topk$"
 
 
-@dataclass(frozen=True, slots=True)
-class Kernels:
-    """The kernels of an arm's routing, by what the trace holds.
-
-    Attributes:
-        must: patterns of those that each layer runs.
-        must_not: patterns of those that the arm never runs.
-    """
-
-    must: Mapping[Basis, tuple[str, ...]]
-    must_not: Mapping[Basis, tuple[str, ...]]
-
-
-_SPLIT = Kernels(
-    must={"gpu": (_TORCH_RANKING, "softmax"), "cpu": (_CPU_SPLIT,)},
-    must_not={"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)},
-)
-_FUSED = Kernels(
-    must={"gpu": (_OUR_ROUTING,), "cpu": (_CPU_RANKING,)},
-    must_not={"gpu": (_TORCH_RANKING,), "cpu": (_CPU_SPLIT,)},
-)
-KERNELS: Mapping[str, Kernels] = {"split": _SPLIT, "fused": _FUSED, "tuned": _FUSED}
+# What each layer runs, and what the arm never does, by what the trace holds.
+_SPLIT: Mapping[Basis, Liveness] = {
+    "gpu": Liveness(must=(_TORCH_RANKING, "softmax"), must_not=(_OUR_ROUTING,)),
+    "cpu": Liveness(must=(_CPU_SPLIT,), must_not=(_CPU_RANKING,)),
+}
+_FUSED: Mapping[Basis, Liveness] = {
+    "gpu": Liveness(must=(_OUR_ROUTING,), must_not=(_TORCH_RANKING,)),
+    "cpu": Liveness(must=(_CPU_RANKING,), must_not=(_CPU_SPLIT,)),
+}
+_ROUTING: Mapping[str, Mapping[Basis, Liveness]] = {"split": _SPLIT, "fused": _FUSED, "tuned": _FUSED}
 
 
 def liveness_of(arm: str, basis: Basis, layers: int) -> Liveness:
     """What the timeline of a step of so many layers must show of an arm."""
-    kernels = KERNELS[arm]
-    must = kernels.must[basis]
-    return Liveness(must=must, must_not=kernels.must_not[basis], least_launches=dict.fromkeys(must, layers))
+    declared = _ROUTING[arm][basis]
+    return replace(declared, least_launches=dict.fromkeys(declared.must, layers))
 
 
 def select_arms(names: Sequence[str]) -> tuple[Arm, ...]:

@@ -36,7 +36,6 @@ class TimelineArm:
 
     Attributes:
         name: of its process or lanes.
-        analysis: the trace.
         steps: those that are shown, in order; t = 0 is the start of the first.
     """
 

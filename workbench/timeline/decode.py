@@ -57,7 +57,6 @@ class Decoded:
     """What a file holds.
 
     Attributes:
-        events: all that could be read.
         device_properties: the list that torch.profiler writes; anything in a foreign file.
         damage: what could not be read, in words.
     """

@@ -26,12 +26,10 @@ class ClassChange:
     """One class in a step of A and of B.
 
     Attributes:
-        name: the class.
-        launches: a step, in A and B, median.
-        launches_per_layer: in A and B; None where the layers are unknown.
-        time_us: a step, in A and B.
-        share_busy: of the step's busy time, in A and B.
-        share_span: of the step's span, in A and B.
+        launches: a step, median.
+        launches_per_layer: None where the layers are unknown.
+        share_busy: of the step's busy time.
+        share_span: of the step's span.
         delta_us: B's median less A's.
         beyond_spread: whether the ranges over the steps are apart; None where A or B has a single step.
     """
@@ -53,12 +51,11 @@ class KernelChange:
     Attributes:
         change: `same` name; `retuned`, names that differ in numbers only (tiles, ids); `replaced`, all kernels of the
             class that only A has by all that only B has; `removed` and `added`, where the other side has none.
-        kernel_class: of them.
         before: names in A.
         after: names in B.
         launches: a step, in A and B.
-        launches_per_layer: in A and B; None where the layers are unknown.
-        time_us: a step, in A and B, medians added.
+        launches_per_layer: None where the layers are unknown.
+        time_us: a step, medians added.
         delta_us: B's less A's.
         beyond_spread: see `ClassChange`; None also where several kernels are on one side.
     """
@@ -79,15 +76,13 @@ class Diff:
     """All that changed from trace A to trace B, per step.
 
     Attributes:
-        files: A and B.
-        layers: a step's, in A and B.
+        layers: of a step; None where unknown.
         step_us: span of a step.
-        busy_us: busy time of a step.
         kernels: launches a step.
-        throughput_gain: steps per second gained, as a fraction.
+        throughput_gain: steps per second gained, as a fraction; None where a step of B takes no time.
         beyond_spread: whether the ranges of the step's span are apart; None where A or B has a single step.
         classes: by descending size of the change.
-        changes: the kernels, the same order.
+        changes: of kernels, the same order.
         reliable: whether both traces are.
         notes: what limits the comparison.
     """

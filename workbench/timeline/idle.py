@@ -20,10 +20,7 @@ class Gaps:
 
     Attributes:
         count: stretches in which nothing runs on any stream.
-        idle_us: their sum.
         idle_share: of the span.
-        longest_us: the longest of them.
-        median_us: of them.
         waiting_us: of it until work that was launched only after the gap had begun: the GPU waited for the CPU.
         launch_bound: a fifth of the span or more is idle, and most of it waiting; None where the trace does not
             say when the work that ends the gaps was launched.

@@ -39,13 +39,12 @@ class ProfileRequest:
 
     Attributes:
         model: the name of a preset.
-        config: of it, with as many layers as wanted.
+        config: its, with as many layers as wanted.
         arms: the first is what the others are compared with.
         batch: sequences, one token a step each.
         context: tokens of each prompt.
         steps: of an arm in each of `ROUNDS` rounds.
         graph: steps are replayed as CUDA graphs.
-        device: where the model runs.
         seed: of weights and tokens.
     """
 
@@ -75,9 +74,7 @@ class ProfiledArm:
     """One arm of a profile.
 
     Attributes:
-        arm: what ran.
         analysis: its steps as a trace of their own.
-        summary: of them.
         step_us: a step without a profiler, on the host's clock, over the rounds.
         failures: why it did not run what it claims; empty where it did.
     """
@@ -94,8 +91,6 @@ class Profile:
     """All that was found.
 
     Attributes:
-        request: what was asked for.
-        arms: in the order asked for.
         agreements: of each arm but the first, with the first.
         tuned_from: where the tuned arm's configs come from, by kernel; None where the default is taken.
     """

@@ -39,7 +39,7 @@ class Steps:
 
     Attributes:
         steps: in order; those without work are left out.
-        source: how they were found.
+        source: how they were found, in words.
         unassigned: pieces of work that belong to none.
         without_work: annotated steps on which the trace shows no work.
     """

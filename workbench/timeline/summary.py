@@ -23,8 +23,7 @@ class ClassShare:
     """One class of kernels in some stretch of a trace.
 
     Attributes:
-        name: the class.
-        launches: kernels, copies and fills.
+        launches: of kernels, copies and fills.
         time_us: the sum of their durations.
         exclusive_us: of it the time in which nothing of another class runs: the most that is saved without it.
         share_busy: `time_us` of the busy time; shares add up to more than 1 where work overlaps.
@@ -66,7 +65,6 @@ class KernelShare(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: as in the trace.
         kernel_class: its class here; a kernel that has several by its context stands there once for each.
-        launches: of it.
         time_us: the sum of its durations.
         share_busy: of the busy time.
         share_span: of the span.
@@ -92,7 +90,6 @@ class ClassPerStep:
     """One class in a step, over all steps.
 
     Attributes:
-        name: the class.
         launches: a step, median.
         launches_per_layer: None where the layers are unknown.
         time_us: a step.
@@ -115,10 +112,8 @@ class PerStep:
     """A step of the trace, median over its steps.
 
     Attributes:
-        count: how many steps.
-        source: how they were found.
+        source: how the steps were found.
         span_us: from a step's first work to its last.
-        busy_us: of it.
         period_us: from the start of one step to that of the next; None with fewer than two.
         classes: by descending time.
     """
@@ -136,21 +131,13 @@ class Summary:
     """All figures of one trace.
 
     Attributes:
-        file: the trace.
-        basis: `gpu`, or `cpu` where the work is CPU ops.
         device_names: of the GPUs, where the trace has them.
         total: the whole trace.
-        gaps: when nothing ran.
         coverage: the share of all work time whose class is known.
-        graphs: launches of CUDA or HIP graphs.
-        layers: of a step.
-        per_step: a step.
-        steps: each of them.
         devices: each device, where there are several.
         kernels: by descending time.
         reliable: whether the figures can be taken as they are.
-        reasons: why not.
-        notes: what is worth knowing besides.
+        reasons: why they cannot.
     """
 
     file: str
@@ -193,7 +180,7 @@ def summarise(analysis: Analysis) -> Summary:
         kernels=_kernels(analysis, total),
         reliable=not reasons,
         reasons=reasons,
-        notes=(*trace.notes, *_notes(analysis.steps)),
+        notes=tuple(_notes(analysis.steps)),
     )
 
 

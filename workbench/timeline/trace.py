@@ -59,7 +59,6 @@ class Annotation:
     """A named range.
 
     Attributes:
-        name: as the program gave it.
         start: ns since the trace's origin.
         end: ns.
         on_gpu: a range of GPU time (gpu_user_annotation), not of the launching thread.
@@ -86,22 +85,16 @@ class Trace:
     """A trace that was read.
 
     Attributes:
-        file: its path as given.
         basis: `gpu`, or `cpu` where the work is CPU ops.
-        work: all of it, sorted by start.
-        names: kernel names.
+        names: of kernels.
         ops: names of CPU ops that launched work.
         devices: labels, `0` or `PROCESS:0` where devices of several processes share a number.
-        streams: labels.
         device_names: names of the GPUs that worked, where the file has them.
         annotations: sorted by start.
         modules: names of annotations, CPU ops and Python functions: where layers are named.
-        graphs: graph launches.
         raw: the events behind `work`, for their details.
-        origin_ns: the profiler's time of ns 0 here.
         damage: what of the file could not be read: its figures are of a part only.
         flaws: what is odd in the events that were read: its figures need care.
-        notes: what is worth knowing.
     """
 
     file: str
@@ -116,7 +109,5 @@ class Trace:
     modules: frozenset[str]
     graphs: GraphLaunches
     raw: Sequence[RawEvent]
-    origin_ns: int
     damage: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()

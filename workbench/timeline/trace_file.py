@@ -136,7 +136,6 @@ def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
         modules=frozenset(name for event in _of(groups, MODULES) if type(name := event.name) is str),
         graphs=graph_launches(_graphs(groups), correlation),
         raw=timed.events,
-        origin_ns=timed.origin,
         damage=decoded.damage,
         flaws=find_flaws(work, timed.lengths, timed.left_out, basis),
     )

@@ -18,8 +18,7 @@ class TraceBytes:
     """The JSON text of a trace.
 
     Attributes:
-        content: as it is in the file, unpacked.
-        damage: why it is not all of it; None for a whole file.
+        damage: why it is not all of the file; None where it is.
     """
 
     content: bytes

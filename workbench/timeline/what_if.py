@@ -22,7 +22,6 @@ class Forecast:
     Attributes:
         factors: what the time of each class is multiplied by.
         step_us: the step as traced, median span.
-        new_step_us: the step that follows.
         share_before: of the scaled classes in the step's span.
         share_after: in that of the new step.
         throughput_gain: steps per second gained, as a fraction: 0.049 is 4.9 %.

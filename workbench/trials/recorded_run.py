@@ -6,18 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moe_kernels.device_slug import device_slug
+from moe_kernels.tunable import Config, Problem
 from workbench.base.errors import InputError
 from workbench.base.text import brief
 from workbench.trials.journal import read_about, read_trials
 from workbench.trials.trial import Evidence, Status, Trial
-
-if TYPE_CHECKING:
-    from moe_kernels.tunable import Config, Problem
-
-# Of what a run says of itself, which is kilobytes.
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    # Importing it imports torch, which reading a journal does not need.
-    from moe_kernels.tunable import Config, Problem
+from moe_kernels.tunable import Config, Problem
 
 
 class Status(StrEnum):

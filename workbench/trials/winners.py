@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from moe_kernels.tunable import Config, Problem, Value
 from moe_kernels.tuned import Row, TunedFile, TunedFileError, read_tuned
 from workbench.base.errors import InputError
 
@@ -22,7 +23,7 @@ class KernelAtHand:
         source_hash: of its source as it is now, None where that cannot be read.
     """
 
-    default: Mapping[str, int | float | str]
+    default: Config
     source_hash: str | None
 
 
@@ -41,10 +42,10 @@ class FiledWinner:
     file: Path
     device: str
     kernel: str
-    problem: Mapping[str, int | str]
+    problem: Problem
     tokens: int
     row: Row
-    differs: Mapping[str, int | float | str] | None
+    differs: Config | None
     date: str
     age_days: int | None
     source: Source
@@ -63,7 +64,7 @@ def kernel_at_hand(name: str, problem: Mapping[str, int | str]) -> KernelAtHand 
 
 def read_winners(
     folders: Sequence[Path],
-    find_kernel: Callable[[str, Mapping[str, int | str]], KernelAtHand | None],
+    find_kernel: Callable[[str, Problem], KernelAtHand | None],
     *,
     device: str | None = None,
     kernel: str | None = None,
@@ -135,9 +136,7 @@ def _winners(path: Path, file: TunedFile, kernel: KernelAtHand | None, now: date
     ]
 
 
-def differing(
-    config: Mapping[str, int | float | str], default: Mapping[str, int | float | str]
-) -> dict[str, int | float | str]:
+def differing(config: Config, default: Config) -> dict[str, Value]:
     """What of a config is not the default's."""
     return {name: value for name, value in config.items() if default.get(name) != value}
 

@@ -43,8 +43,7 @@ class ArmQuality:
 
     Attributes:
         arm: its name, or for a floor the config's.
-        quality: how far it is from the baseline.
-        passes: whether that is within the floor; None for what makes the floor.
+        passes: whether it is within the floor; None for what makes the floor.
     """
 
     arm: str

@@ -31,11 +31,8 @@ class ModelSource:
     """Where a model comes from.
 
     Attributes:
-        preset: its name, of a model with random weights.
         checkpoint: a folder with weights, in the place of the preset.
         layers: layers to keep, None for all.
-        device: where it runs.
-        seed: of random weights.
     """
 
     preset: str = "26b-a4b"

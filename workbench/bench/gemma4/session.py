@@ -24,12 +24,7 @@ class Load:
     """What a session runs.
 
     Attributes:
-        model: with weights that all arms share.
-        arm: its name.
         cache: with room for prompts, answers and drafts; other sessions may use it between two runs.
-        input_tokens: of each prompt.
-        output_tokens: of each answer.
-        graph: captures the step in a CUDA graph.
     """
 
     model: Gemma4ForCausalLM

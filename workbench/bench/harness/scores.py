@@ -15,13 +15,7 @@ class SuiteScore:
     """An arm on a suite.
 
     Attributes:
-        task: the suite.
-        arm: the arm.
-        questions: how many.
-        accuracy: share of them that were answered rightly.
-        standard_error: of the accuracy.
         difference: from the baseline's accuracy on the same questions; None for the baseline.
-        difference_error: the standard error of that.
         passes: whether the difference is within two of its standard errors; None for the baseline.
     """
 

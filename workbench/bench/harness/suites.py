@@ -27,7 +27,6 @@ class Suites:
         folder: task files of lm-evaluation-harness, and their data.
         mmlu: MMLU's archive, unpacked; None leaves it out.
         shots: answered questions that stand before each; None takes what a suite says, 5 for MMLU.
-        limit: the most questions of a suite.
     """
 
     tasks: tuple[str, ...] = ()

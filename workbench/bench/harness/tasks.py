@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_text
 
+MAX_BYTES = 1 << 26
 _TAGGED = re.compile(r"(^|[\s:\[,-])!\w")
 
 
@@ -30,11 +32,7 @@ def check_folder(folder: Path, tasks: Sequence[str]) -> None:
 
 
 def _check_file(path: Path) -> None:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", file=path) from error
-    for number, text in enumerate(lines, 1):
+    for number, text in enumerate(read_text(path, MAX_BYTES).splitlines(), 1):
         if _TAGGED.search(text.partition(" #")[0]):
             raise InputError("has a tag; task files that name code are not run", file=path, line=number)
         if "trust_remote_code" in text or "unsafe_code" in text:

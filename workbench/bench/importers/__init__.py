@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_bytes
 from workbench.base.text import shown
 from workbench.bench.importers import sglang, vllm
 from workbench.bench.importers.engine_run import EngineRun, to_row
-from workbench.bench.importers.records import Record, read_records
+from workbench.bench.importers.records import MAX_BYTES, Record, read_records
 from workbench.bench.rows import SCHEMA, UNKNOWN_DEVICE, BenchFile, BenchRow, Source
 
 __all__ = ["IMPORTERS", "About", "EngineRun", "Record", "import_results", "read_records", "to_row"]
@@ -25,11 +26,8 @@ class About:
     """What engine results do not say of themselves; None leaves it to what they do say.
 
     Attributes:
-        device: the slug of the GPU.
         arm: what the runs are called in comparisons; otherwise the run's own label or tag, else the file's name.
-        model: the model.
         workload: a name for the load; runs of one name must have requests of one length.
-        gpus: how many GPUs served the model.
     """
 
     device: str = UNKNOWN_DEVICE
@@ -59,7 +57,7 @@ def import_results(path: Path, about: About) -> BenchFile:
     )
     origin = {
         "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(read_bytes(path, MAX_BYTES)).hexdigest(),
         "engine": sources[0],
     }
     return BenchFile(schema=SCHEMA, origin=origin, rows=tuple(rows))

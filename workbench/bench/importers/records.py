@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base.errors import InputError
+from workbench.base.files import read_text
 from workbench.base.text import brief, shown
 
 MAX_BYTES = 1 << 30
@@ -28,12 +29,9 @@ class Record:
     """One JSON object of a file.
 
     Attributes:
-        file: the file.
         number: its place in the file, from 1.
         of: how many records the file has.
         line: where it begins, from 1.
-        text: its JSON text.
-        data: its keys and values.
     """
 
     file: Path
@@ -147,7 +145,7 @@ def read_records(path: Path) -> tuple[Record, ...]:
     Raises:
         InputError: it cannot be read, is no JSON, holds something else than objects, or nothing at all.
     """
-    text = _read_text(path)
+    text = read_text(path, MAX_BYTES)
     found = list(_values(path, text))
     if not found:
         raise InputError("holds no result; expected one JSON object a run", file=path)
@@ -185,18 +183,6 @@ def _record(path: Path, text: str, number: int, of: int, start: int, end: int, v
     if not value:
         raise _wrong(path, text, start, f"record {number} is empty; expected the result of one run")
     return Record(path, number, of, text.count("\n", 0, start) + 1, text[start:end], value)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"is larger than {MAX_BYTES} bytes, the most that is read", file=path)
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise InputError(f"is not UTF-8: byte 0x{error.object[error.start]:02x}", file=path) from None
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=path) from None
 
 
 def _decode(path: Path, text: str, place: int) -> tuple[Any, int]:

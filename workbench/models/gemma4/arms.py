@@ -27,9 +27,6 @@ class Arm:
     """One way through the model.
 
     Attributes:
-        name: of the arm.
-        description: in a few words.
-        route: what routes.
         is_tuned: routing and experts look up their configs in the results; else both run their default ones.
     """
 

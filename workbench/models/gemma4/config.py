@@ -47,17 +47,13 @@ class Gemma4Config:
         vocab_size: V, tokens in the vocabulary.
         hidden_size: H, width of the residual stream.
         intermediate_size: width of the dense MLP that runs beside the experts.
-        num_hidden_layers: decoder layers.
         layer_types: each layer's attention; the last one is full.
-        num_attention_heads: query heads.
         num_key_value_heads: key and value heads of sliding layers.
         num_global_key_value_heads: key and value heads of full layers.
         head_dim: width of a head in sliding layers.
         global_head_dim: width of a head in full layers.
         attention_k_eq_v: full layers have no value projection and use the projected keys as values.
         sliding_window: tokens that a sliding layer sees, the current one included.
-        sliding_rope: rotary embedding of sliding layers.
-        full_rope: rotary embedding of full layers.
         max_position_embeddings: longest sequence in tokens.
         num_experts: E, experts of a layer; 0 in a dense model that names none.
         top_k_experts: K, experts of a token; likewise.
@@ -65,8 +61,6 @@ class Gemma4Config:
         hidden_activation: of the dense MLP and the experts, a gated one.
         rms_norm_eps: added to the mean square in every norm.
         final_logit_softcapping: c in `c * tanh(logits / c)`, or None for plain logits.
-        tie_word_embeddings: the output projection is the embedding.
-        attention_bias: the attention projections have a bias.
         hidden_size_per_layer_input: width of per-layer embeddings; 0 where the model has none.
         num_kv_shared_layers: last layers that read the keys and values of earlier ones.
         use_double_wide_mlp: those layers have a dense MLP of twice the width.

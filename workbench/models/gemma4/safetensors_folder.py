@@ -38,9 +38,6 @@ class Header:
     """What a file says of a tensor before it is read.
 
     Attributes:
-        name: of the tensor.
-        file: the path of the file.
-        shape: of the tensor.
         dtype: of the tensor; None for one that is not read.
         dtype_word: the dtype as torch spells it, or the file where torch does not.
     """

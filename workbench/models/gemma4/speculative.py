@@ -35,7 +35,6 @@ class Drafter:
 
     Attributes:
         target: whose embedding and cache are read.
-        assistant: drafts.
         cache: the target's.
         rotations: the assistant's tables, for all positions of the cache.
         draft_tokens: K.

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.base.ranges import marked
 from workbench.base.text import pairs
 from workbench.executors import Executor, WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
+from workbench.measure.rounds import Timer
 from workbench.search.strategy import Known
 from workbench.sweep.evaluators.builder import Builder
 from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.stages.time_model import LaunchShape
 from workbench.trials.trial import Candidate, Stage, Status, Trial
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 # How a GPU worker ends itself once its CUDA context is beyond use, so that the next task gets a new one.
 CONTEXT_LOST = 86
@@ -137,39 +136,30 @@ def measure_on_gpu(
     distribution: RoutingDistribution,
 ) -> BatchResult:
     """Measures configs of one problem against the default; runs in the GPU's worker."""
+
+    def measure() -> BatchResult:
+        from workbench.measure.clocks import open_clocks
+        from workbench.measure.timers import GpuTimers
+        from workbench.sweep.kernels import load_kernel
+
+        kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
+        with marked("inputs"):
+            inputs = timers.inputs(kernel, problem)
+
+        def timer(config: Config) -> Timer:
+            return timers.of_kernel(kernel, problem, config, inputs)
+
+        with marked("graphs"):
+            candidates = [TimedConfig(name, timer(config)) for name, config in configs.items()]
+            baseline, control = timer(default), timer(default)
+        # No range within a round: what is timed is the same with ranges and without.
+        with marked("rounds"):
+            return measure_batch(
+                candidates, default=baseline, default_again=control, settings=settings, clocks=open_clocks()
+            )
+
     with marked(f"batch of {len(configs)} {reference}: {pairs(problem)}"):
-        return _on_a_sound_gpu(
-            lambda: _measure_configs(reference, problem, configs, default, settings, distribution)
-        )
-
-
-def _measure_configs(
-    reference: str,
-    problem: Problem,
-    configs: Mapping[str, Config],
-    default: Config,
-    settings: MeasureSettings,
-    distribution: RoutingDistribution,
-) -> BatchResult:
-    from workbench.measure.clocks import open_clocks
-    from workbench.measure.timers import GpuTimers
-    from workbench.sweep.kernels import load_kernel
-
-    kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
-    with marked("inputs"):
-        inputs = timers.inputs(kernel, problem)
-    with marked("graphs"):
-        candidates = [
-            TimedConfig(name, timers.of_kernel(kernel, problem, config, inputs))
-            for name, config in configs.items()
-        ]
-        baseline = timers.of_kernel(kernel, problem, default, inputs)
-        control = timers.of_kernel(kernel, problem, default, inputs)
-    # No range within a round: what is timed is the same with ranges and without.
-    with marked("rounds"):
-        return measure_batch(
-            candidates, default=baseline, default_again=control, settings=settings, clocks=open_clocks()
-        )
+        return _on_a_sound_gpu(measure)
 
 
 def _on_a_sound_gpu(task: Callable[[], T]) -> T:

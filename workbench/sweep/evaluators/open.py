@@ -15,7 +15,7 @@ from workbench.sweep.evaluators.evaluator import Evaluator
 from workbench.sweep.evaluators.gpu import GpuFront, GpuTiming
 from workbench.sweep.evaluators.modelled import ModelledEvaluator
 from workbench.sweep.evaluators.ranked import RankedEvaluator
-from workbench.sweep.evaluators.replayed import Recorded, ReplayedEvaluator, ReplayedTiming
+from workbench.sweep.evaluators.replayed import ReplayedEvaluator, ReplayedFront, ReplayedTiming
 from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.evaluators.timed import Front, TimedEvaluator, Timing
 from workbench.sweep.evaluators.work_count import WorkCount
@@ -112,7 +112,7 @@ def _replayed(plan: SweepPlan, work: WorkCount, record_samples: Callable[[Rows],
     assert plan.family is not None
     devices = (plan.device_of(problem) for problem in plan.space.problems)
     gpus = {device.slug: device for device in devices if isinstance(device, Device)}
-    recorded = Recorded(plan.family, plan.source_hash, plan.device.slug, gpus)
+    recorded = ReplayedFront(plan.family, plan.source_hash, plan.device.slug, gpus)
     if plan.noise is None:
         return ReplayedEvaluator(recorded)
     return _timed(plan, recorded, ReplayedTiming(recorded, plan.noise), work, record_samples)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.devices import Device
 from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, measure_batch
@@ -14,12 +14,9 @@ from workbench.search.strategy import Known
 from workbench.sweep.stages.time_model import known_resources
 from workbench.trials.trial import Candidate, Evidence, Resources, Stage, Status, Trial, digest, trial_id
 
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
-
-class Recorded:
-    """A family as the trials that it would give.
+class ReplayedFront:
+    """The trials that a recorded family gives, up to their times.
 
     Args:
         family: what was recorded.
@@ -86,13 +83,9 @@ class Recorded:
 
 
 class ReplayedEvaluator:
-    """Gives recorded times as they are.
+    """Gives recorded times as they are."""
 
-    Args:
-        recorded: the recording.
-    """
-
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: ReplayedFront) -> None:
         self._recorded = recorded
         self.prepare, self.known = recorded.prepare, recorded.known
 
@@ -109,14 +102,9 @@ class ReplayedEvaluator:
 
 
 class ReplayedTiming:
-    """Times on a noisy GPU that takes recorded times for true.
+    """Times on a noisy GPU that takes recorded times for true."""
 
-    Args:
-        recorded: the recording.
-        noise: how noisy.
-    """
-
-    def __init__(self, recorded: Recorded, noise: Noise) -> None:
+    def __init__(self, recorded: ReplayedFront, noise: Noise) -> None:
         self._recorded, self._noise = recorded, noise
 
     def time(

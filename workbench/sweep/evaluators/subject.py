@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import WorkFailure
 from workbench.trials.trial import Candidate, Stage, Status, Trial, trial_id
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import Config, Problem
 from workbench.executors import WorkFailure
 from workbench.measure.race import BatchResult, MeasureSettings
@@ -19,9 +20,6 @@ from workbench.sweep.evaluators.agreement import agreed, under_all
 from workbench.sweep.evaluators.evaluator import advance_all
 from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.trials.trial import Candidate, Evidence, Final, Stage, Status, Trial
-
-if TYPE_CHECKING:
-    from moe_kernels.routing_distribution import RoutingDistribution
 
 BATCH = 24
 FINALISTS = 4

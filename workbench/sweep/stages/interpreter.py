@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from moe_kernels.tunable import Config, Problem
+from moe_kernels.tunable import Config, Problem
 
 _OPERATIONS = ("binary_op", "unary_op", "create_fma", "create_dot", "cast_impl")
 

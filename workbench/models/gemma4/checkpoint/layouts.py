@@ -22,7 +22,6 @@ class Layout(ABC):
     """A package's layout.
 
     Attributes:
-        name: of the package, for messages.
         parts: attributes of `QuantisedWeights` by part.
         tensor_names: what the tensor of each attribute is called.
         is_stackable: whether one tensor may hold all experts.

@@ -36,7 +36,6 @@ class WeightPart:
         part: which of the weight's tensors: empty for the weight itself, else for example `packed`, `scale`.
         experts: the module of the experts, where it is one of theirs.
         expert: its number where each expert has tensors of its own.
-        projection: which one of the experts.
     """
 
     module: str

@@ -27,10 +27,8 @@ class PartReader:
     """Makes one of the tensors of `QuantisedWeights` out of one of a checkpoint.
 
     Attributes:
-        part: of the weight.
         attribute: of `QuantisedWeights`.
         shape: there, with the dimension E.
-        layout: of the checkpoint.
         rows: N.
     """
 

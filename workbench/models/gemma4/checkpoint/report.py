@@ -12,12 +12,10 @@ class CheckpointReport:
     """What a load did with each tensor.
 
     Attributes:
-        folder: what was read.
         used: files by name of tensor, as it is in the checkpoint.
         unused: reasons by name of tensor, for those that are no part of the model.
         dtype: of the loaded weights, where they are not held in a format.
         depth: of the model, as `Gemma4Config.depth`.
-        tied: whether the output projection is the embedding.
         formats: names of formats by module that holds its weights in them.
         dequantised: names of formats by weight that was quantised and is held in `dtype`.
         notes: how the loaded model computes otherwise than the checkpoint's config says.

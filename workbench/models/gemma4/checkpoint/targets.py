@@ -96,8 +96,6 @@ class Rows:
     Attributes:
         projection: `gate_up_proj` or `down_proj`.
         expert: None for all.
-        start: the first row.
-        count: how many.
     """
 
     projection: str
@@ -125,13 +123,7 @@ class PlainExpertsTarget:
 
 @dataclass(frozen=True, slots=True)
 class QuantisedExpertsTarget:
-    """A part of the rows of experts that are held in a format.
-
-    Attributes:
-        experts: the module.
-        rows: which rows.
-        reader: of one part of the weight.
-    """
+    """A part of the rows of experts that are held in a format."""
 
     experts: Gemma4Experts
     rows: Rows

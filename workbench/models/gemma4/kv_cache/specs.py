@@ -23,7 +23,6 @@ class KVCacheSpec:
 
     Attributes:
         block_size: tokens of a page.
-        num_kv_heads: key and value heads.
         head_size: elements of a head's key.
         dtype: of the elements as stored.
         cache_dtype_str: what the user asked to store, which decides how a kernel reads `dtype`.

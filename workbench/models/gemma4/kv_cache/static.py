@@ -58,7 +58,6 @@ class StaticKVCache:
         device: where the tensors live.
 
     Attributes:
-        layers: the tensors, layer by layer.
         lengths: int64 [B], tokens of each sequence that are in the cache.
 
     Raises:

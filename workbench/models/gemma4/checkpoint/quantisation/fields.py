@@ -15,8 +15,6 @@ class Fields:
     """An object in a config.
 
     Attributes:
-        values: its content.
-        file: the config.
         key: where in it the object is.
     """
 

@@ -26,8 +26,6 @@ class QuantisationRule:
     Attributes:
         key: where the config says it.
         targets: names of modules or of their classes, regular expressions after `re:`, or wildcards.
-        format: of their weights.
-        layout: of the tensors.
         note: what the model does otherwise than the rule says, or empty.
     """
 
@@ -43,7 +41,6 @@ class Quantisation:
     """A checkpoint's own account of its formats.
 
     Attributes:
-        file: that says it.
         key: where in the file.
         rules: the first that names a module goes before one that names its class.
         ignored: modules that no rule is for; as `QuantisationRule.targets`.

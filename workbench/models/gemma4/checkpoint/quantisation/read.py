@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.models.gemma4.checkpoint.quantisation.awq import read_awq
 from workbench.models.gemma4.checkpoint.quantisation.compressed_tensors import read_compressed_tensors
 from workbench.models.gemma4.checkpoint.quantisation.fields import Fields
-from workbench.models.gemma4.checkpoint.quantisation.fine_grained import read_fine_grained
-from workbench.models.gemma4.checkpoint.quantisation.gptq import read_gptq
-from workbench.models.gemma4.checkpoint.quantisation.modelopt import read_modelopt
+from workbench.models.gemma4.checkpoint.quantisation.methods import (
+    read_awq,
+    read_fine_grained,
+    read_gptq,
+    read_modelopt,
+)
 from workbench.models.gemma4.checkpoint.quantisation.quantisation import Quantisation
 from workbench.models.gemma4.safetensors_folder import read_json
 
