@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -17,8 +18,12 @@ def split(tmp_path):
     return write(tmp_path / "split.json.gz", decode_events("split"))
 
 
+def record_of(path):
+    return msgspec.to_builtins(summary_record(summarise(analysed(path))))
+
+
 def test_kernels_are_those_of_the_summary(split):
-    frame, held = workbench.kernels(split), summary_record(summarise(analysed(split)))
+    frame, held = workbench.kernels(split), record_of(split)
     assert len(frame) == len(held["kernels"]) > 3
     for row, kernel in zip(frame.to_dict("records"), held["kernels"], strict=True):
         assert (row["kernel"], row["class"]) == (kernel["name"], kernel["class"])
@@ -39,7 +44,7 @@ def test_kernels_are_those_of_the_summary(split):
 
 
 def test_classes_are_those_of_the_summary(split):
-    frame, held = workbench.trace_classes(split), summary_record(summarise(analysed(split)))
+    frame, held = workbench.trace_classes(split), record_of(split)
     per_step = {each["name"]: each for each in held["per_step"]["classes"]}
     for row, share in zip(frame.to_dict("records"), held["classes"], strict=True):
         assert row["class"] == share["name"]

@@ -148,6 +148,7 @@ def test_what_is_not_there_is_named(tmp_path, read):
         read(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_journal_of_a_hundred_thousand_trials_is_read_in_seconds(tmp_path):
     folder = write_run(tmp_path / "run", TRIALS)
     line = (folder / "trials.jsonl").read_text().splitlines()[0]

@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 
     from workbench.trials.trial import Trial
 
+
+def _end(name: str, which: int) -> Callable[[Any], float | None]:
+    get = attrgetter(name)
+    return lambda record: get(record) and get(record)[which]
+
+
+def _most(resource: str) -> Callable[[Trial], int | None]:
+    get = attrgetter(resource)
+    return lambda trial: max(map(get, trial.resources), default=None)
+
+
 _WINNERS: Mapping[str, tuple[Dtype, Callable[[FiledWinner], Any]]] = {
     "device": ("string", attrgetter("device")),
     "kernel": ("string", attrgetter("kernel")),
     "tokens": ("Int64", attrgetter("tokens")),
     "evidence": ("string", attrgetter("row.evidence")),
     "time_us": ("float64", attrgetter("row.time_us")),
-    "time_low_us": ("float64", lambda winner: winner.row.ci_us and winner.row.ci_us[0]),
-    "time_high_us": ("float64", lambda winner: winner.row.ci_us and winner.row.ci_us[1]),
+    "time_low_us": ("float64", _end("row.ci_us", 0)),
+    "time_high_us": ("float64", _end("row.ci_us", 1)),
     "default_time_us": ("float64", attrgetter("row.default_time_us")),
     "speedup": ("float64", attrgetter("row.speedup")),
     "kept_default": ("boolean", attrgetter("row.kept_default")),
@@ -42,19 +53,16 @@ _TRIALS: Mapping[str, tuple[Dtype, Callable[[Trial], Any]]] = {
     "reason": ("string", attrgetter("reason")),
     "evidence": ("string", attrgetter("evidence")),
     "time_us": ("float64", attrgetter("time_us")),
-    "time_low_us": ("float64", lambda trial: trial.ci_us and trial.ci_us[0]),
-    "time_high_us": ("float64", lambda trial: trial.ci_us and trial.ci_us[1]),
+    "time_low_us": ("float64", _end("ci_us", 0)),
+    "time_high_us": ("float64", _end("ci_us", 1)),
     "ratio": ("float64", attrgetter("ratio")),
-    "ratio_low": ("float64", lambda trial: trial.ratio_ci and trial.ratio_ci[0]),
-    "ratio_high": ("float64", lambda trial: trial.ratio_ci and trial.ratio_ci[1]),
+    "ratio_low": ("float64", _end("ratio_ci", 0)),
+    "ratio_high": ("float64", _end("ratio_ci", 1)),
     "verified": ("boolean", lambda trial: trial.verified_on is not None),
     "launches": ("Int64", lambda trial: len(trial.resources) or None),
-    "registers": ("Int64", lambda trial: max((each.registers for each in trial.resources), default=None)),
-    "spill_bytes": ("Int64", lambda trial: max((each.spill_bytes for each in trial.resources), default=None)),
-    "shared_bytes": (
-        "Int64",
-        lambda trial: max((each.shared_bytes for each in trial.resources), default=None),
-    ),
+    "registers": ("Int64", _most("registers")),
+    "spill_bytes": ("Int64", _most("spill_bytes")),
+    "shared_bytes": ("Int64", _most("shared_bytes")),
 }
 _SAMPLES: Mapping[str, tuple[Dtype, Callable[[Mapping[str, Any]], Any]]] = {
     "name": ("string", itemgetter("name")),

@@ -35,10 +35,14 @@ def comparisons(
 
 def told(figure: Figure, metric: str) -> str:
     """A figure with its unit, interval and n."""
-    ends = (
-        "" if figure.interval is None else f" ({number(figure.interval[0])} to {number(figure.interval[1])})"
-    )
-    return f"{number(figure.value)} {METRICS[metric].unit}{ends}, n = {figure.n:,} {figure.of}"
+    return f"{number(figure.value)} {METRICS[metric].unit}{interval(figure)}, n = {figure.n:,} {figure.of}"
+
+
+def interval(figure: Figure) -> str:
+    """Both ends of an interval in brackets, nothing without one."""
+    if figure.interval is None:
+        return ""
+    return f" ({number(figure.interval[0])} to {number(figure.interval[1])})"
 
 
 def number(value: float) -> str:

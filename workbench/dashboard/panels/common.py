@@ -9,6 +9,8 @@ from workbench.dashboard.blocks import Block, Facets, Option, Selector
 from workbench.dashboard.definition import OfDevices, RunsPanel
 from workbench.dashboard.sources import Results, SweepRun
 
+NO_RUNS = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
+
 
 def keeps(options: OfDevices, device: str, kernel: str) -> bool:
     """Whether a panel is about a device and a kernel."""

@@ -9,7 +9,7 @@ from workbench.dashboard import labels
 from workbench.dashboard.axes import count_axis, linear_axis
 from workbench.dashboard.blocks import Block, Cell, Panel, TableBlock, TableColumn, TableRow, Text
 from workbench.dashboard.definition import ConvergencePanel
-from workbench.dashboard.panels.common import choice_of_runs, runs_of
+from workbench.dashboard.panels.common import NO_RUNS, choice_of_runs, runs_of
 from workbench.dashboard.pictures import Chart, Point, Series
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.figures.sweep.convergence import Curve, curve_of
@@ -26,7 +26,6 @@ _COLUMNS = (
 _LEGEND = (
     "Line: best time so far, us, lower is better. Dashed: the default. Crosses below: trials without a time."
 )
-_EMPTY = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
 
 
 def collect(results: Results, options: ConvergencePanel) -> Panel:
@@ -34,7 +33,7 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
     title = options.title or "Convergence of the search"
     runs = runs_of(results, options)
     if not runs:
-        return Panel("convergence", title, _EMPTY, empty=True)
+        return Panel("convergence", title, NO_RUNS, empty=True)
     choice = choice_of_runs("convergence", runs, results, lambda run: _blocks(run, options.problems))
     return Panel("convergence", title, f"Latest run: {finding(runs[0])}.", (choice,), (_LEGEND,))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from workbench.dashboard import labels
 from workbench.dashboard.blocks import Block, Cell, Panel, TableBlock, TableColumn, TableRow
 from workbench.dashboard.definition import FailuresPanel
-from workbench.dashboard.panels.common import choice_of_runs, runs_of
+from workbench.dashboard.panels.common import NO_RUNS, choice_of_runs, runs_of
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.figures.sweep.statuses import collect_statuses
 from workbench.trials.trial import Status
@@ -26,8 +26,7 @@ def collect(results: Results, options: FailuresPanel) -> Panel:
     title = options.title or "What failed, and why"
     runs = runs_of(results, options)
     if not runs:
-        what = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
-        return Panel("failures", title, what, empty=True)
+        return Panel("failures", title, NO_RUNS, empty=True)
     choice = choice_of_runs("failures", runs, results, _blocks)
     return Panel("failures", title, finding(runs), (choice,))
 

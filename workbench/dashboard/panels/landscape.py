@@ -9,7 +9,7 @@ from workbench.base.errors import InputError
 from workbench.dashboard import labels
 from workbench.dashboard.blocks import Block, Option, Panel, Selector, Text
 from workbench.dashboard.definition import LandscapePanel
-from workbench.dashboard.panels.common import run_facets, run_label, runs_of
+from workbench.dashboard.panels.common import NO_RUNS, choice_of_runs, runs_of
 from workbench.dashboard.pictures import HeatMap, Square
 from workbench.dashboard.sources import Results, SweepRun
 from workbench.figures.sweep.landscape import LandscapeCell, LandscapeInfo, collect_landscape
@@ -17,7 +17,6 @@ from workbench.trials.recorded_run import ProblemTrials
 
 # Beyond this many squares a side, a heat map is no longer read, only looked at.
 MOST_SQUARES = 40
-_EMPTY = "No journals here: `workbench sweep FILE` writes them to runs/, which is not committed."
 _LEGEND = (
     "Squares: time over the best of all, the best over all other parameters. Star: the best config. Ring: the default. "
     "Hatched: tried, none valid. Empty: not tried."
@@ -29,20 +28,15 @@ def collect(results: Results, options: LandscapePanel) -> Panel:
     title = options.title or "Landscape"
     runs = runs_of(results, options)
     if not runs:
-        return Panel("landscape", title, _EMPTY, empty=True)
-    chosen = [_option(run, results, options) for run in runs]
+        return Panel("landscape", title, NO_RUNS, empty=True)
+    choice = choice_of_runs("landscape", runs, results, lambda run: _blocks(run, options))
     first = next(_infos(runs[0], options), None)
     finding = (
         f"Latest run: {first.heading.title}."
         if isinstance(first, LandscapeInfo)
         else "No two parameters vary."
     )
-    return Panel("landscape", title, finding, (Selector("landscape", "run", tuple(chosen)),), (_LEGEND,))
-
-
-def _option(run: SweepRun, results: Results, options: LandscapePanel) -> Option:
-    blocks = _blocks(run, options)
-    return Option(labels.plain(run.id, 120), run_label(run, results), tuple(blocks), run_facets(run))
+    return Panel("landscape", title, finding, (choice,), (_LEGEND,))
 
 
 def _blocks(run: SweepRun, options: LandscapePanel) -> Sequence[Block]:

@@ -20,7 +20,7 @@ from workbench.dashboard.blocks import (
     Text,
 )
 from workbench.dashboard.definition import ServingPanel
-from workbench.dashboard.panels.arms import EMPTY, comparisons, number, told
+from workbench.dashboard.panels.arms import EMPTY, comparisons, interval, number, told
 from workbench.dashboard.panels.common import facets_of
 from workbench.dashboard.pictures import Chart, ChartAxis, Point, Series
 from workbench.dashboard.sources import Results
@@ -177,10 +177,7 @@ def _load_cells(arm: ComparedArm, load: ArmLoad, metrics: Sequence[str]) -> tupl
 def _figure_cell(figure: Figure | None) -> Cell:
     if figure is None:
         return Cell("-", None, "quiet")
-    ends = (
-        "" if figure.interval is None else f" ({number(figure.interval[0])} to {number(figure.interval[1])})"
-    )
-    return Cell(f"{number(figure.value)}{ends}", figure.value)
+    return Cell(f"{number(figure.value)}{interval(figure)}", figure.value)
 
 
 def _failures(comparison: ArmComparison) -> Iterator[str]:

@@ -43,18 +43,12 @@ _ARMS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StepShares:
-    """One arm's shares of a step.
-
-    Attributes:
-        layers: of a step, None where unknown.
-        reasons: why the figures are not reliable, empty where they are.
-    """
+    """One arm's shares of a step, and why they are not reliable where they are not."""
 
     arm: str
     per_step: PerStep
-    layers: int | None
     reasons: tuple[str, ...]
 
 
@@ -122,12 +116,7 @@ def _of_profile(profile: SavedProfile, results: Results, budget: _Budget, damage
     where = ", ".join(file.device_names) or file.device
     label = f"{profile.folder.name}: {file.model}, {file.depth}, batch {file.batch}, {graph}, {where}"
     shares = [
-        StepShares(
-            arm=labels.plain(name, 60),
-            per_step=arm.summary.per_step,
-            layers=arm.summary.layers.count,
-            reasons=arm.summary.reasons,
-        )
+        StepShares(labels.plain(name, 60), arm.summary.per_step, arm.summary.reasons)
         for name, arm in file.arms.items()
     ]
     analyses = _readable(profile, damages)
@@ -157,17 +146,8 @@ def _readable(profile: SavedProfile, damages: Damages) -> dict[str, Analysis]:
 def _of_traces(traces: Mapping[str, str], definition: Definition, budget: _Budget) -> Option:
     rules = load_rules(None)
     analyses = {arm: analyse_file(definition.path(name), rules) for arm, name in traces.items()}
-    shares = []
-    for arm, analysis in analyses.items():
-        summary = summarise(analysis)
-        shares.append(
-            StepShares(
-                arm=labels.plain(arm, 60),
-                per_step=summary.per_step,
-                layers=summary.layers.count,
-                reasons=summary.reasons,
-            )
-        )
+    summaries = {labels.plain(arm, 60): summarise(analysis) for arm, analysis in analyses.items()}
+    shares = [StepShares(arm, each.per_step, each.reasons) for arm, each in summaries.items()]
     blocks = (*_drawn(analyses, budget, "traces"), *_shares(shares, compares=True))
     return Option("traces", f"traces of the definition: {labels.listed(list(traces))}", blocks)
 
