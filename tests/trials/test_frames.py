@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -81,7 +83,7 @@ TRIALS = [
 
 def test_trials_are_the_lines_of_the_journal(tmp_path):
     folder = write_run(tmp_path / "runs" / "mine-0123", TRIALS)
-    rows = records(workbench.trial_rows("mine", tmp_path))
+    rows = records(workbench.trials("mine", tmp_path))
     lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
     assert len(rows) == len(lines) == 3
     for row, line in zip(rows, lines, strict=True):
@@ -98,8 +100,8 @@ def test_trials_are_the_lines_of_the_journal(tmp_path):
 
 
 def test_dtypes_do_not_depend_on_what_is_missing(tmp_path):
-    one = workbench.trial_rows(write_run(tmp_path / "one", TRIALS[:1]))
-    all_ = workbench.trial_rows(write_run(tmp_path / "all", TRIALS))
+    one = workbench.trials(write_run(tmp_path / "one", TRIALS[:1]))
+    all_ = workbench.trials(write_run(tmp_path / "all", TRIALS))
     assert one.dtypes.to_dict() == all_.dtypes.to_dict()
     assert str(one["launches"].dtype) == "Int64"
     assert str(one["time_us"].dtype) == "float64"
@@ -124,7 +126,7 @@ def test_a_run_without_samples_is_a_frame_without_rows(tmp_path):
 @pytest.mark.parametrize(
     ("file", "line", "read"),
     [
-        ("trials.jsonl", "{}", workbench.trial_rows),
+        ("trials.jsonl", "{}", workbench.trials),
         ("samples.jsonl", '{"name": "x"}', workbench.samples),
         ("samples.jsonl", "[1]", workbench.samples),
     ],
@@ -139,10 +141,10 @@ def test_a_damaged_line_is_named(tmp_path, file, line, read):
 def test_a_value_of_another_kind_is_named(tmp_path):
     folder = write_run(tmp_path / "run", [trial({}, "soon")])
     with pytest.raises(InputError, match="time_us: damaged"):
-        workbench.trial_rows(folder)
+        workbench.trials(folder)
 
 
-@pytest.mark.parametrize("read", [workbench.trial_rows, workbench.samples, workbench.winners])
+@pytest.mark.parametrize("read", [workbench.trials, workbench.samples, workbench.winners])
 def test_what_is_not_there_is_named(tmp_path, read):
     with pytest.raises(InputError, match="nowhere"):
         read(tmp_path / "nowhere")
@@ -154,6 +156,14 @@ def test_a_journal_of_a_hundred_thousand_trials_is_read_in_seconds(tmp_path):
     line = (folder / "trials.jsonl").read_text().splitlines()[0]
     (folder / "trials.jsonl").write_text(f"{line}\n" * 100_000)
     begun = time.process_time()
-    frame = workbench.trial_rows(folder)
+    frame = workbench.trials(folder)
     # About two seconds of a core; a row at a time takes minutes.
     assert (len(frame), time.process_time() - begun < 20) == (100_000, True)
+
+
+def test_trials_names_the_function_and_the_package_whichever_is_imported_first(tmp_path):
+    folder = write_run(tmp_path / "runs" / "mine", TRIALS)
+    for first in ("workbench", "workbench.trials", "workbench.trials.journal"):
+        code = f"import {first}, workbench; print(len(workbench.trials({str(folder)!r})), workbench.trials.__name__)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [str(len(TRIALS)), "workbench.trials"]

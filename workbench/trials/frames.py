@@ -120,7 +120,7 @@ def winners_frame(winners: Sequence[FiledWinner]) -> DataFrame:
     return frame_of(winners, _WINNERS, groups)
 
 
-def trial_rows(run: str | Path, results: str | Path = "results") -> DataFrame:
+def trials(run: str | Path, results: str | Path = "results") -> DataFrame:
     """The trials of a sweep's run: a row a trial, in the order in which their results were known.
 
     | column | dtype | |
@@ -168,7 +168,7 @@ def samples(run: str | Path, results: str | Path = "results") -> DataFrame:
 
     | column | dtype | |
     |---|---|---|
-    | `name` | string | what was sampled: the `trial` of `trial_rows`; `default` and `default again` in every round |
+    | `name` | string | what was sampled: the `trial` of `trials`; `default` and `default again` in every round |
     | `routing` | string | the distribution of the inputs |
     | `round` | Int64 | of the batch, from 0 |
     | `position` | Int64 | place in the round's order, from 0 |
