@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import fnmatch
+import multiprocessing
 from functools import cache
+from itertools import groupby
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ settings.load_profile("workbench")
 GPU_FILES = ("test_gpu.py", "test_*_gpu.py")
 # A driver's door, one of which is there wherever torch can find a GPU.
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+WARM = {"spawn": "forkserver"}
 
 
 def pytest_addoption(parser):
@@ -41,8 +46,24 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        dropped = set(left_out)
-        items[:] = [item for item in items if item not in dropped]
+    dropped = set(left_out)
+    workers = config.workerinput["workercount"] if hasattr(config, "workerinput") else 1
+    items[:] = slow_files_first([item for item in items if item not in dropped], workers)
+
+
+def slow_files_first(items, workers):
+    """The files in turn to the workers' shares, equal parts of the whole, each with the slow ones at its beginning."""
+    files = [list(of_file) for _, of_file in groupby(items, key=lambda item: item.path)]
+    is_slow = [any(item.get_closest_marker("slow") for item in of_file) for of_file in files]
+    slow = [of_file for of_file, slowly in zip(files, is_slow, strict=True) if slowly]
+    others = [item for of_file, slowly in zip(files, is_slow, strict=True) if not slowly for item in of_file]
+    ordered = []
+    for worker in range(workers):
+        share = [item for of_file in slow[worker::workers] for item in of_file]
+        size = len(items) * (worker + 1) // workers - len(ordered) - len(share)
+        ordered += share + (others[: max(size, 0)] if worker < workers - 1 else others)
+        others = others[max(size, 0) :]
+    return ordered
 
 
 @cache
@@ -65,4 +86,21 @@ def compile_cache(request, tmp_path_factory):
             own = tmp_path_factory.getbasetemp()
             folder = (own.parent if hasattr(request.config, "workerinput") else own) / "triton"
         patch.setenv("TRITON_CACHE_DIR", str(folder))
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_workers(request):
+    """Workers in this module come from a server that has torch, unless --all asks for all that they do themselves."""
+    if request.config.getoption("--all"):
+        yield
+        return
+    context_of = multiprocessing.get_context
+    context_of("forkserver").set_forkserver_preload(["tests.support.preloaded"])
+    # Now, with the variables that all tests have.
+    forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            multiprocessing, "get_context", lambda method=None: context_of(WARM.get(method, method))
+        )
         yield

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.results_for_routing import PROBLEM, write
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 SOURCES = [
     ".gitignore",
@@ -69,21 +70,43 @@ def installed(wheel, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(installed, tmp_path):
+@pytest.fixture(scope="module")
+def run(installed, tmp_path_factory):
     """Runs Python where the wheel is and the checkout is not: -S leaves out the .pth file of an editable install."""
     dependencies = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
     unset = {"PYTHONHOME", "TRITON_INTERPRET", "WORKBENCH_EVIDENCE", "WORKBENCH_RESULTS"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment["PYTHONPATH"] = os.pathsep.join([str(installed), *dependencies])
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
 
-    def run(*arguments):
+    def run(*arguments, cwd=elsewhere):
         command = [sys.executable, "-S", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def loaded(run):
+    """What a process finds that imports everything, asks for a winner, and has the other `kernels` too."""
+    code = f"""
+import importlib, json, pkgutil, sys
+import moe_kernels, moe_kernels.tuned, workbench
+import kernels
+for package in (moe_kernels, workbench):
+    for module in pkgutil.walk_packages(package.__path__, f"{{package.__name__}}."):
+        if not module.name.endswith((".__main__", *{NEEDS_AN_EXTRA})):
+            importlib.import_module(module.name)
+ours = [module for name, module in sys.modules.items() if name.split(".")[0] in ("moe_kernels", "workbench")]
+print(json.dumps({{
+    "ours": [module.__file__ for module in ours],
+    "winner": moe_kernels.tuned.lookup("routing", {PROBLEM}, tokens=8, device="{PLANTED}"),
+    "theirs": [kernels.get_kernel.__module__, kernels.__file__],
+}}))
+"""
+    return json.loads(run("-c", code).splitlines()[-1])
 
 
 def build(sources, out, *options):
@@ -134,20 +157,19 @@ def test_journals_locks_and_half_files_stay_out_of_the_wheel(wheel):
     assert [part for part in folders_and_files if part.startswith(".")] == []
 
 
-def test_every_installed_module_imports_from_where_the_wheel_was_installed(run, installed):
-    code = (
-        "import importlib, pkgutil, sys, moe_kernels, workbench\n"
-        f"NEEDS_AN_EXTRA = {NEEDS_AN_EXTRA}\n"
-        "for package in (moe_kernels, workbench):\n"
-        "    for module in pkgutil.walk_packages(package.__path__, f'{package.__name__}.'):\n"
-        "        if module.name.endswith(('.__main__', *NEEDS_AN_EXTRA)): continue\n"
-        "        importlib.import_module(module.name)\n"
-        "ours = [m for n, m in sys.modules.items() if n.split('.')[0] in ('moe_kernels', 'workbench')]\n"
-        "print(*(module.__file__ for module in ours), sep='\\n')\n"
-    )
-    files = [Path(line) for line in run("-c", code).splitlines()]
-    assert len(files) > 50
-    assert [file for file in files if not file.is_relative_to(installed)] == []
+def test_every_installed_module_imports_from_where_the_wheel_was_installed(loaded, installed):
+    assert len(loaded["ours"]) > 50
+    assert [file for file in loaded["ours"] if not Path(file).is_relative_to(installed)] == []
+
+
+def test_the_installed_lookup_takes_the_shipped_winners(loaded):
+    assert loaded["winner"]["num_warps"] == 4
+
+
+def test_both_distributions_work_in_one_process(loaded, installed):
+    name, file = loaded["theirs"]
+    assert name.startswith("kernels.")
+    assert not Path(file).is_relative_to(installed)
 
 
 def test_the_installed_command_answers(run):
@@ -162,15 +184,8 @@ def test_the_installed_command_shows_the_shipped_winners(run, installed):
     assert PLANTED in {winner["device"] for winner in winners}
 
 
-def test_the_installed_lookup_takes_the_shipped_winners(run):
-    code = (
-        f"import moe_kernels.tuned as t; print(t.lookup('routing', {PROBLEM}, tokens=8, device='{PLANTED}'))"
-    )
-    assert "'num_warps': 4" in run("-c", code)
-
-
 def test_the_installed_command_finds_a_shipped_sweep_by_name(run, tmp_path):
-    assert "routing" in run("-m", "workbench", "sweep", "routing", "--dry-run")
+    assert "routing" in run("-m", "workbench", "sweep", "routing", "--dry-run", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -183,11 +198,3 @@ def test_the_name_kernels_stays_that_of_hugging_face_in_the_checkout(folder):
     )
     theirs = distribution("kernels").locate_file("kernels/__init__.py")
     assert done.stdout.strip() == str(theirs), done.stderr
-
-
-def test_both_distributions_work_in_one_process(run, installed):
-    out = run(
-        "-c", "import kernels, moe_kernels.routing; print(kernels.get_kernel.__module__, kernels.__file__)"
-    )
-    assert out.startswith("kernels.")
-    assert str(installed) not in out

@@ -289,6 +289,7 @@ verify: {{seeds: 1}}
 """
 
 
+@pytest.mark.usefixtures("warm_workers")
 @pytest.mark.parametrize(
     "device, kernel, fits", [("rtx5090", "MATMUL", False), ("b200", "GREEDY_MATMUL", True)]
 )

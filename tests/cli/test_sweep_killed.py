@@ -11,6 +11,7 @@ import pytest
 from tests.faults.command import SweepCommand
 from tests.support.patience import wait_for
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
 # When to kill, as shares of an undisturbed sweep: while starting, while compiling, between trials.
 MOMENTS = ((0.02, 0.2), (0.2, 0.5), (0.4, 0.8))
 SWEEP = """\

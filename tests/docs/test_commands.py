@@ -20,6 +20,7 @@ from tests.docs.blocks import RUN, blocks_of, ours, told_commands
 from tests.docs.runners import run_here, run_in_fresh_process
 from workbench.cli.main import app
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"])
 WHY_NOT = ("needs a GPU", "needs an engine", "needs a checkpoint", "needs the network", "takes minutes")

@@ -23,6 +23,7 @@ pytest.importorskip("ray")
 from workbench.executors import ray as cluster_of_ray
 from workbench.executors.ray import ray_site
 
+pytestmark = pytest.mark.slow
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.in_process import workbench_here
 from tests.support.patience import PATIENCE_S
-from tests.support.processes import processes_with, start_in_terminal, wait_until_gone
+from tests.support.processes import processes_with, serves_all, start_in_terminal, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +33,11 @@ class SweepCommand:
         self.file.write_text(sweep)
 
     def start(self, *options, **more):
-        name, _, value = self.marker.partition("=")
         path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "kernels")])}
         return start_in_terminal(
             [sys.executable, "-m", "workbench", *self._arguments(*options)],
             cwd=self.folder,
-            env={**os.environ, **self.environment, **path, name: value},
+            env={**self._variables(), **path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             **more,
@@ -47,7 +46,8 @@ class SweepCommand:
     def run(self, *options):
         """Runs it to its end, in this process, which has imported it all already."""
         arguments = self._arguments(*options)
-        done = workbench_here(arguments, cwd=self.folder, environment={**os.environ, **self.environment})
+        done = workbench_here(arguments, cwd=self.folder, environment=self._variables())
+        assert self.left_behind() == set()
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -69,6 +69,10 @@ class SweepCommand:
         assert done.returncode == 0, done.stderr
         return done
 
+    def _variables(self):
+        name, _, value = self.marker.partition("=")
+        return {**os.environ, **self.environment, name: value}
+
     def _arguments(self, *options):
         return ["sweep", self.file.name, "--out", str(self.out), *self.options, *options]
 
@@ -85,7 +89,8 @@ class SweepCommand:
         return err
 
     def left_behind(self):
-        return wait_until_gone(processes_with(self.marker))
+        """Processes of the sweep; not those that serve all that multiprocessing starts in this process."""
+        return wait_until_gone({pid for pid in processes_with(self.marker) if not serves_all(pid)})
 
     @property
     def has_begun(self):

@@ -1,4 +1,4 @@
-"""Configs that misbehave, in the real command: each becomes a row, and costs nobody else anything."""
+"""Configs that misbehave in the workers of a sweep: each becomes a row, and costs nobody else anything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from tests.faults.command import SweepCommand
 from tests.support.patience import with_time_enough
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
 SWEEP = """\
 name: faulty
 kernel: tests.faults.kernels:FAULTY
@@ -46,7 +47,7 @@ def faulty(tmp_path_factory):
     def sweep_within(limit):
         folder = tmp_path_factory.mktemp("faulty") / "sweep"
         command = SweepCommand(folder, SWEEP % faults, "--jobs", "2", "--timeout", f"{limit:g}", **FIT)
-        command.run_alone()
+        command.run()
         late = {trial["config"]["fault"] for trial in command.trials if trial["status"] == "timeout"}
         return command, late <= set(HANGING)
 

@@ -8,15 +8,15 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.faults.command import SweepCommand
 from tests.faults.recording import replay
 from tests.support.patience import wait_for
-from tests.support.processes import processes_with
+from tests.support.processes import processes_with, serves_all
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
 # How many times a sweep is killed at random; the more, the rarer the moments that are met.
 KILLS = 12
 # How many workers of a sweep are killed where not one after the other.
@@ -153,11 +153,4 @@ def test_workers_that_somebody_kills_cost_no_config_anything(tmp_path, most):
 def _helpers(command, process):
     """Workers and the guardians that watch over them."""
     others = processes_with(command.marker) - {process.pid}
-    return [pid for pid in sorted(others) if b"resource_tracker" not in _command_line(pid)]
-
-
-def _command_line(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b"resource_tracker"
+    return [pid for pid in sorted(others) if not serves_all(pid)]

@@ -12,6 +12,8 @@ from tests.faults.recording import replay
 from tests.faults.test_killed import SLOW
 from tests.support.patience import PATIENCE_S, wait_for
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workers")]
+
 
 @pytest.fixture
 def running(tmp_path):

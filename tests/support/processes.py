@@ -45,6 +45,15 @@ def wait_until_gone(pids, seconds: float = PATIENCE_S) -> set[int]:
     return left
 
 
+def serves_all(pid: int) -> bool:
+    """Whether it is one of those that multiprocessing starts once and keeps; so is one that has ended."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+    return b"resource_tracker" in command or b"multiprocessing.forkserver" in command
+
+
 def processes_with(marker: str) -> set[int]:
     """The living processes whose environment holds a text, whoever their parent is now."""
     found = set()

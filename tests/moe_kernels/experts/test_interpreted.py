@@ -2,18 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.interpreter import assert_pass_in_interpreter
 
 HERE = Path(__file__).parent
+BOTH_PATHS = ("test_operator.py", "test_backend.py")
+KERNELS = ("interpreted_kernel.py", "interpreted_quantised.py")
 
 
-def test_kernels_pass_their_tests_in_the_interpreter():
-    assert_pass_in_interpreter(HERE / "interpreted_kernel.py")
-
-
-def test_kernels_in_the_interpreter_pass_the_tests_of_both_paths():
-    assert_pass_in_interpreter(HERE / "test_operator.py", HERE / "test_backend.py")
-
-
-def test_kernels_for_quantised_weights_pass_their_tests_in_the_interpreter():
-    assert_pass_in_interpreter(HERE / "interpreted_quantised.py")
+@pytest.mark.slow
+def test_kernels_pass_their_tests_and_those_of_both_paths_in_the_interpreter():
+    assert_pass_in_interpreter(*(HERE / name for name in (*KERNELS, *BOTH_PATHS)))

@@ -11,6 +11,7 @@ from moe_kernels.routing.tunable import ALGORITHMS
 from workbench.sweep.stages.compile import compile_candidate
 from workbench.trials.trial import Candidate
 
+pytestmark = pytest.mark.slow
 CAPABILITIES = [80, 90, 100, 120]
 
 

@@ -18,9 +18,11 @@ from workbench.sweep.spec import load_spec
 from workbench.trials.journal import read_trials
 from workbench.trials.trial import Candidate, Evidence, Stage, Status
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
+def faulty(warm_workers, tmp_path_factory):
     """A real sweep over every fault: real workers, real compiling, the real interpreter."""
     lines = {line.split(":")[0]: line for line in SWEEP.splitlines()}
     lines["problems"] = "problems: {width: 8, tokens: [3]}"

@@ -111,7 +111,7 @@ def test_other_problems_and_configs_do_not():
 
 
 @pytest.fixture(scope="module")
-def compile_for():
+def compile_for(warm_workers):
     """Compiles in a worker, since this process keeps Triton's own driver."""
     with WorkerPool(1, timeout_s=PATIENCE_S) as pool:
 

@@ -9,7 +9,7 @@ from workbench.sweep.stages.interpreter import verify_interpreted
 
 
 @pytest.fixture(scope="module")
-def interpret():
+def interpret(warm_workers):
     """Verifies the toy matmul, whose loop runs to a bound known at run time, in a worker of its own."""
     with WorkerPool(1, timeout_s=PATIENCE_S, environment={"TRITON_INTERPRET": "1"}) as pool:
 
