@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-# The names of the shipped kernels and arms, and of the presets; to ask for them takes seconds of importing torch.
-KERNELS = ("routing", "experts", "experts_decode", "experts_backend")
+# The names of presets and arms; to ask for them takes seconds of importing torch.
 MODELS = ("26b-a4b", "tiny")
 ARMS = ("split", "fused", "tuned")
 
@@ -33,7 +32,9 @@ def device_names(incomplete: str) -> list[str]:
 
 def kernel_names(incomplete: str) -> list[str]:
     """Shipped kernels."""
-    return fitting(KERNELS, incomplete)
+    from moe_kernels.registry import TUNABLES
+
+    return fitting(TUNABLES, incomplete)
 
 
 def model_names(incomplete: str) -> list[str]:

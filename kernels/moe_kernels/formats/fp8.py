@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moe_kernels.formats.format import WeightFormat
+from moe_kernels.formats.format import QuantisedWeights, WeightFormat
 from moe_kernels.formats.layout import SCALE_DTYPES, TensorSpec, spec
-from moe_kernels.formats.weights import QuantisedWeights
 
 E4M3_MAX = 448.0
 BLOCK = 128

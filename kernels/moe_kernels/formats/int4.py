@@ -10,10 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from moe_kernels.formats.format import WeightFormat
+from moe_kernels.formats.format import QuantisedWeights, WeightFormat
 from moe_kernels.formats.layout import SCALE_DTYPES, TensorSpec, spec
 from moe_kernels.formats.nibbles import NIBBLES, pack_int4, packed_size, unpack_int4
-from moe_kernels.formats.weights import QuantisedWeights
 
 _LOWEST, _HIGHEST = -8, 7
 _NAME = re.compile(r"int4-(?:channel|g(?P<group>[1-9]\d{0,5}))(?P<asymmetric>-asym)?")

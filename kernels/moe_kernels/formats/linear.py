@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moe_kernels.formats.format import QuantisedWeights
 from moe_kernels.formats.tokens import dequantise_tokens, quantise_tokens
-from moe_kernels.formats.weights import QuantisedWeights
 
 # Bounds what is dequantised at a time, to a few MB beside a layer's hundreds.
 ELEMENTS_AT_A_TIME = 2**19

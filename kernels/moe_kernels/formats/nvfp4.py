@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from moe_kernels.formats.e2m1 import E2M1_MAX, decode_e2m1, encode_e2m1, pack_bytes, unpack_bytes
-from moe_kernels.formats.format import WeightFormat
+from moe_kernels.formats.format import QuantisedWeights, WeightFormat
 from moe_kernels.formats.fp8 import E4M3_MAX
 from moe_kernels.formats.layout import TensorSpec, spec
-from moe_kernels.formats.weights import QuantisedWeights
 
 GROUP = 16
 # What compressed-tensors gives a group of zeros.

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from moe_kernels.tunable import TunableKernel
+    from moe_kernels.registry import TUNABLES
+from moe_kernels.tunable import TunableKernel
 
 # A serving process must not grow without end; beyond this everything is forgotten and read anew.
 MAX_REMEMBERED = 1 << 16
@@ -166,9 +167,6 @@ def _known() -> Knowledge:
 def _tunable(kernel: str | TunableKernel) -> TunableKernel:
     if not isinstance(kernel, str):
         return kernel
-    # Imported here, since the kernels' own operators import this module.
-    from moe_kernels.registry import TUNABLES
-
     if kernel not in TUNABLES:
         raise ValueError(f"kernel: {kernel!r} is not one of {', '.join(TUNABLES)}")
     return TUNABLES[kernel]

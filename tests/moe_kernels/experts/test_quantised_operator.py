@@ -7,7 +7,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from moe_kernels.experts import fused_experts
-from moe_kernels.formats.weights import TENSOR_NAMES
+from moe_kernels.formats.format import TENSOR_NAMES
 from tests.moe_kernels.experts.quantised_cases import SIZES, assert_quantised_mix, draw_quantised
 from tests.moe_kernels.experts.test_operator import Functions, Operations
 

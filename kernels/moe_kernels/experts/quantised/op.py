@@ -14,7 +14,7 @@ from moe_kernels.activation import Activation
 from moe_kernels.experts.call import QuantisedCall
 from moe_kernels.experts.dispatch import run_call
 from moe_kernels.formats import Fp8, Int4, Nvfp4, QuantisedWeights, WeightFormat
-from moe_kernels.formats.weights import TENSOR_NAMES
+from moe_kernels.formats.format import TENSOR_NAMES
 
 _PROJECTIONS = ("gate_up", "down")
 _TENSORS = ", ".join(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moe_kernels.experts.quantised.rows import QuantisedRows
 from moe_kernels.formats import Fp8, Int4, Nvfp4, QuantisedWeights, WeightFormat
-from moe_kernels.formats.weights import TENSOR_NAMES
+from moe_kernels.formats.format import TENSOR_NAMES
 from moe_kernels.tunable import Problem, Tensors
 
 # Each stands for all of its kind, whose tuned configs are the same; group_size is an axis of its own.
