@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from moe_kernels.registry import TUNABLES
+from moe_kernels.tunable import TunableKernel
 from moe_kernels.tuned._device import locate
 from moe_kernels.tuned._knowledge import ADMITTED, Knowledge
 from moe_kernels.tuned.explanation import Explanation, decide
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-
-from moe_kernels.tunable import TunableKernel
 
 # A serving process must not grow without end; beyond this everything is forgotten and read anew.
 MAX_REMEMBERED = 1 << 16
