@@ -150,15 +150,14 @@ def test_what_is_not_there_is_named(tmp_path, read):
         read(tmp_path / "nowhere")
 
 
-@pytest.mark.slow
-def test_a_journal_of_a_hundred_thousand_trials_is_read_in_seconds(tmp_path):
+def test_ten_thousand_trials_are_read_in_seconds(tmp_path):
     folder = write_run(tmp_path / "run", TRIALS)
     line = (folder / "trials.jsonl").read_text().splitlines()[0]
-    (folder / "trials.jsonl").write_text(f"{line}\n" * 100_000)
+    (folder / "trials.jsonl").write_text(f"{line}\n" * 10_000)
     begun = time.process_time()
     frame = workbench.trials(folder)
-    # About two seconds of a core; a row at a time takes minutes.
-    assert (len(frame), time.process_time() - begun < 20) == (100_000, True)
+    # About a fifth of a second of a core.
+    assert (len(frame), time.process_time() - begun < 10) == (10_000, True)
 
 
 def test_trials_names_the_function_and_the_package_whichever_is_imported_first(tmp_path):
