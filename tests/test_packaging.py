@@ -102,7 +102,7 @@ for package in (moe_kernels, workbench):
 ours = [module for name, module in sys.modules.items() if name.split(".")[0] in ("moe_kernels", "workbench")]
 print(json.dumps({{
     "ours": [module.__file__ for module in ours],
-    "winner": moe_kernels.tuned.lookup("routing", {PROBLEM}, tokens=8, device="{PLANTED}"),
+    "winner": dict(moe_kernels.tuned.lookup("routing", {PROBLEM}, tokens=8, device="{PLANTED}")),
     "theirs": [kernels.get_kernel.__module__, kernels.__file__],
 }}))
 """

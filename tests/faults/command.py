@@ -94,7 +94,8 @@ class SweepCommand:
 
     @property
     def has_begun(self):
-        return any(self.out.glob("runs/*/sweep.json"))
+        """Whether all is written that comes before the first trial."""
+        return any(self.out.glob("runs/*/seeds.json"))
 
     @property
     def journal(self):
