@@ -306,3 +306,12 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     done.set()
     reader.join()
     assert seen <= set(texts)
+
+
+def test_what_a_process_left_that_was_killed_while_it_wrote_is_cleared_away(folder):
+    with journal(folder) as first:
+        first.record([OK])
+    (folder / ".seeds.json.123.tmp").write_text("half of")
+    with journal(folder) as again:
+        assert again.trials == {"one": OK}
+        assert not list(folder.glob(".*"))

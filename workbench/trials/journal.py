@@ -115,6 +115,9 @@ class Journal:
                 self.folder.with_name(f"{self.folder.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
             )
         self.folder.mkdir(exist_ok=True)
+        for left_over in self.folder.glob(".*.tmp"):
+            # Of a process that was killed while it wrote; this one holds the lock.
+            left_over.unlink()
         self.started = first_started(self.folder) or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._about["environment.json"] = {"started": self.started, **self._about["environment.json"]}
         for name, about in self._about.items():

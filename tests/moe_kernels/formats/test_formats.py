@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from moe_kernels.formats import Fp8, Int4, Nvfp4, linear, parse_format, quantised_linear
@@ -36,6 +37,12 @@ def test_a_name_is_read_back(weight_format):
     st.text(max_size=20) | st.sampled_from(("int4", "int4-g0", "int4-g32-sym", "fp8", "NVFP4", "int4-g32\n"))
 )
 def test_another_name_is_refused_with_a_list(text):
+    # Hypothesis draws strings of the source too.
+    assume(
+        not re.fullmatch(
+            r"int4-(channel|g[1-9]\d*)(-asym)?|fp8-(tensor|channel|block(-r[1-9]\d*)?)|nvfp4", text
+        )
+    )
     with pytest.raises(ValueError, match=r"format: must be one of int4-channel, .*, fp8-block, nvfp4; got "):
         parse_format(text)
 
