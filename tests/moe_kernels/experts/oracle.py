@@ -69,8 +69,11 @@ def assert_mixed(out: torch.Tensor, tensors, activation: str = "gelu_tanh") -> N
     expected, actual = mix(tensors, activation), as_float64(out)
     spread = math.sqrt((expected**2).mean()) if expected.size else 0.0
     unit = torch.finfo(hidden.dtype).eps
-    summed = 16 * min(unit, 2.0**-23) * mix(tensors, activation, bound_expert)
+    bound = mix(tensors, activation, bound_expert)
+    # Where a few outputs cancel, their spread says nothing of how large the terms were that were rounded.
+    terms = bound if expected.size < 16 else 0.0
+    allowed = unit * (10 * spread + 3 * np.abs(expected) + terms) + 16 * min(unit, 2.0**-23) * bound
     error = np.abs(actual - expected)
-    assert (error <= unit * (10 * spread + 3 * np.abs(expected)) + summed).all(), f"off by {error.max():.3g}"
+    assert (error <= allowed).all(), f"off by {error.max():.3g}"
     foreign = ((tensors[4] < 0) | (tensors[4] >= tensors[2].shape[0])).all(dim=1).cpu().numpy()
     assert not actual[foreign].any(), "a token without experts is not zero"
