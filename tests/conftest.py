@@ -24,16 +24,17 @@ WARM = {"spawn": "forkserver"}
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also the long tests (make test-all)")
+    parser.addoption("--gpu-files", action="store_true", help="collect what needs a GPU where there is none")
 
 
 def pytest_report_header(config):
     left_out = [] if config.getoption("--all") else ["long ones (--all)"]
-    left_out += [] if a_gpu_is_at_hand() else ["those that need a GPU"]
+    left_out += [] if takes_gpu_tests(config) else ["those that need a GPU"]
     return f"tests left out: {', '.join(left_out) or 'none'}"
 
 
 def pytest_ignore_collect(collection_path, config):
-    if not a_gpu_is_at_hand() and any(fnmatch.fnmatch(collection_path.name, each) for each in GPU_FILES):
+    if not takes_gpu_tests(config) and any(fnmatch.fnmatch(collection_path.name, each) for each in GPU_FILES):
         return True
     return None
 
@@ -42,7 +43,7 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(config, items):
     """Leaves out what is not asked for or cannot run here; of the rest, the slow begin first and the tail is short."""
     unwanted = set() if config.getoption("--all") else {"long"}
-    unwanted |= set() if a_gpu_is_at_hand() else {"gpu"}
+    unwanted |= set() if takes_gpu_tests(config) else {"gpu"}
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -64,6 +65,10 @@ def slow_files_first(items, workers):
         ordered += share + (others[: max(size, 0)] if worker < workers - 1 else others)
         others = others[max(size, 0) :]
     return ordered
+
+
+def takes_gpu_tests(config):
+    return config.getoption("--gpu-files") or a_gpu_is_at_hand()
 
 
 @cache

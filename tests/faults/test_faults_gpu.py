@@ -6,7 +6,8 @@ import pytest
 
 from tests.faults.command import SweepCommand
 
-pytestmark = pytest.mark.gpu
+# A kernel that never ends can cost all the time that a borrowed GPU is there for.
+pytestmark = [pytest.mark.gpu, pytest.mark.long]
 
 SWEEP = """\
 name: harmful

@@ -179,6 +179,7 @@ def test_nothing_in_the_module_sets_anything():
 
 
 @pytest.mark.gpu
+@pytest.mark.smoke
 def test_the_gpu_at_hand_reports_its_clock():
     reader = open_clocks("cuda")
     assert isinstance(reader, NvmlClocks)

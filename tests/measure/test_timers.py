@@ -307,6 +307,7 @@ def gpu_timers():
 
 
 @pytest.mark.gpu
+@pytest.mark.smoke
 def test_an_empty_launch_takes_microseconds(gpu_timers):
     times = sorted(gpu_timers.of_empty_kernel().sample() for _ in range(20))
     assert 0.1 < times[10] < 20.0
@@ -353,6 +354,7 @@ def test_the_routing_kernel_and_the_split_ops_can_be_timed_and_agree_with_themse
 
 
 @pytest.mark.gpu
+@pytest.mark.smoke
 def test_a_replayed_graph_has_written_the_right_outputs(gpu_timers):
     x = torch.randn(1000, device=gpu_timers.device)
     y = torch.full_like(x, float("nan"))

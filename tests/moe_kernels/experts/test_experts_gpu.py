@@ -108,6 +108,7 @@ def test_sweeps_verification_passes_many_tokens(config, tokens):
     assert verify(EXPERTS, {**GEMMA, "dtype": "bf16", "tokens": tokens}, config, seeds=[0]) is None
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("backend", ["auto", "grouped", "decode"])
 @pytest.mark.parametrize("tokens", [1, 64])
 def test_sweeps_verification_passes_the_crossover(backend, tokens):
@@ -165,6 +166,7 @@ def captured(function):
     return graph, out
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("backend", "config"), [("auto", None), *ONE_OF_EACH], ids=str)
 @pytest.mark.parametrize("tokens", [1, 33])
 def test_a_captured_graph_replays_with_what_its_inputs_hold_then(backend, config, tokens):
@@ -200,6 +202,7 @@ def test_the_host_never_waits(synchronising_raises, backend, config):
     run_all()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("backend", "config", "kernels"),
     [

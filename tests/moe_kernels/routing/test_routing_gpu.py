@@ -57,6 +57,14 @@ def same(actual, expected):
     )
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("tokens", [1, 64, 1024])
+def test_every_algorithm_routes_as_gemma_4_does(algorithm, tokens):
+    logits, scale = normal(tokens, 128), random_scale(128)
+    assert_routed(*fused_routing(logits, scale, 8, config={"algorithm": algorithm}), logits, scale, 8)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: "-".join(map(str, config.values())))
 @pytest.mark.parametrize(("num_experts", "top_k"), [(128, 8), (100, 7)])
@@ -164,6 +172,7 @@ def captured(function):
     return graph, outputs
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("config", [None, *CONFIGS[::6]], ids=repr)
 @pytest.mark.parametrize("tokens", [1, 64])
 def test_a_captured_graph_replays_with_what_its_inputs_hold_then(config, tokens):
