@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -70,16 +70,23 @@ def _refine_by_annotation(trace: Trace, rules: Rules, classes: Int) -> None:
 
 def _refine_by_sequence(trace: Trace, rule: SequenceRule, classes: Int) -> None:
     part = _parts_of(rule, trace.names)[trace.work.name]
-    before = np.array([name in rule.before for name in CLASSES])
+    before, past = (_is_among(names)[classes] for names in (rule.before, rule.past))
     generic = _IS_GENERIC[classes]
     needed = np.flatnonzero((part & _NEEDS > 0) & generic)
     for stream in np.unique(trace.work.stream[needed]):
         members = np.flatnonzero(trace.work.stream == stream)
+        telling = np.flatnonzero(~(generic | past)[members])
         for run in _generic_runs(generic[members]):
-            after = members[run.stop] if run.stop < len(members) else None
-            if after is not None and before[classes[after]]:
-                chosen = _chosen(part[members[run.start : run.stop]], rule.within)
+            place = np.searchsorted(telling, run.stop)
+            if place < len(telling) and before[members[telling[place]]]:
+                within = rule.within - (int(telling[place]) - run.stop)
+                chosen = _chosen(part[members[run.start : run.stop]], within)
                 classes[members[run.start : run.stop][chosen]] = _NUMBER[rule.kernel_class]
+
+
+def _is_among(names: Collection[KernelClass]) -> np.ndarray:
+    """For each class whether it is one of these."""
+    return np.array([name in names for name in CLASSES])
 
 
 _NEEDS, _MEMBER, _BETWEEN, _AFTER_LAST = 1, 2, 4, 8

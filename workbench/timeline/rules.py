@@ -32,7 +32,8 @@ class SequenceRule:
         members: where the run begins and ends.
         between: what may stand between members.
         after_last: what still belongs to it directly after the last member, at most two kernels.
-        before: classes of which the next kernel that is not generic must be.
+        past: classes that may stand between the run and what follows it, as generic kernels may.
+        before: classes of which the next kernel must be that is neither generic nor of `past`.
         within: the most kernels from the last member to that one.
     """
 
@@ -41,6 +42,7 @@ class SequenceRule:
     members: re.Pattern[str]
     between: re.Pattern[str]
     after_last: re.Pattern[str]
+    past: frozenset[KernelClass]
     before: frozenset[KernelClass]
     within: int
 
@@ -95,6 +97,7 @@ def _sequence(rule: Mapping[str, Any]) -> SequenceRule:
         members=_compiled(rule["members"]),
         between=_compiled(rule["between"]),
         after_last=_compiled(rule["after_last"]),
+        past=frozenset(rule.get("past", ())),
         before=frozenset(rule["before"]),
         within=rule["within"],
     )

@@ -33,6 +33,7 @@ class _Sequence(_Model):
     members: Patterns
     between: Patterns
     after_last: Patterns
+    past: list[KernelClass] = []
     before: Annotated[list[KernelClass], Field(min_length=1)]
     within: int = Field(ge=1, le=64)
 
