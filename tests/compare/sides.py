@@ -16,7 +16,7 @@ from workbench.timeline.layers import Layers
 from workbench.timeline.record import summary_record
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import ClassPerStep, ClassShare, KernelShare, PerStep, Stretch, Summary
-from workbench.timeline.trace import GraphLaunches
+from workbench.timeline.trace import GraphLaunches, KernelLaunches
 
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
@@ -118,6 +118,7 @@ def summary(path, *, step_us=4000.0, seed=0, noise=0.004, count=16, kernels=("ro
         gaps=Gaps(0, 0.0, 0.0, 0.0, 0.0, 0.0, launch_bound=False),
         coverage=1.0,
         graphs=GraphLaunches(0, 0),
+        kernel_launches=KernelLaunches(0, 0),
         layers=Layers(30, "names of layers in the trace"),
         per_step=PerStep(
             count=count,

@@ -21,6 +21,7 @@ from workbench.timeline.unpack import GZIP
 
 # Journals of sweeps: what a winner was chosen from, not a result.
 _SKIPPED = "runs"
+_TRACE_EVENTS, _HEAD_BYTES = b'"traceEvents"', 1 << 20
 # What a profiler itself writes names no schema of ours.
 _TRACE = "a torch.profiler trace"
 
@@ -99,6 +100,9 @@ def _schema(path: Path) -> str | None:
         # JSON of another form is nothing of ours; in a folder it is passed over.
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # Profilers write JSON that no parser takes; the reader of traces mends it and says what it could not.
+        if _TRACE_EVENTS in content[:_HEAD_BYTES]:
+            return _TRACE
         raise InputError(f"is not JSON: {error}", file=path) from error
     return _TRACE if head.schema is None and bytes(head.trace_events) else head.schema
 

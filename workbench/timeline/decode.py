@@ -31,6 +31,7 @@ class Details(msgspec.Struct, gc=False):
     registers: Any = msgspec.field(name="registers per thread", default=None)
     shared_memory: Any = msgspec.field(name="shared memory", default=None)
     bytes: Any = None
+    graph_id: Any = msgspec.field(name="graph id", default=None)
     kernel_class: Any = msgspec.field(name="class", default=None)
 
 
@@ -81,7 +82,7 @@ def decode(source: TraceBytes, path: Path, *, exact: bool = False) -> Decoded:
     try:
         document = _decoder(exact).decode(source.content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _salvaged(source.content, damage, path)
+        return _salvaged(source.content, damage, path, exact)
     if isinstance(document, list):
         return Decoded(document, None, damage)
     return Decoded(document.traceEvents, document.deviceProperties, damage)
@@ -98,20 +99,37 @@ def is_coarse(value: Any) -> bool:
 
 _BARE_NUMBER = re.compile(r"(?<=[:\[,])(\s*)-?(?:nan|inf(?:inity)?)(?=\s*[,}\]])", re.IGNORECASE)
 _ESCAPE = re.compile(r'\\(["\\/bfnrt]|u[0-9a-fA-F]{4})?')
-_EVENTS = re.compile(r'"traceEvents"\s*:\s*\[')
+_EVENTS = re.compile(rb'"traceEvents"\s*:\s*\[')
+_EVENTS_IN_TEXT = re.compile(_EVENTS.pattern.decode())
+_PROPERTIES = re.compile(rb'"deviceProperties"\s*:\s*(?=\[)')
+_EVENT = re.compile(r'(?<=[,\[\s])\{\s*"(?:ph|cat|name|pid|tid|ts)"\s*:')
+# An event with a call stack takes some kilobytes.
+_TAIL = 1 << 18
+_GAP = 64
 _SEPARATOR = re.compile(r"[\s,]*")
 
 
-def _salvaged(content: bytes, damage: tuple[str, ...], path: Path) -> Decoded:
-    """Reads a malformed file event by event, up to the first place where it is no longer JSON."""
-    found = list(damage)
+def _salvaged(content: bytes, damage: tuple[str, ...], path: Path, exact: bool) -> Decoded:
+    """Reads a malformed file: cut where its last whole event ends, or mended, else event by event to the first flaw."""
+    properties = _device_properties(content)
+    if part := _cut_short(content, exact):
+        note = f"the JSON ends early; read are the {len(part.traceEvents):,} events before"
+        return Decoded(part.traceEvents, properties, (*damage, note))
     text, replaced = _text(content)
-    found += replaced
+    found = [*damage, *replaced]
     if damage and not text.strip():
         raise InputError(f"{damage[0]}; nothing can be read", file=path)
     start = _start_of_events(text, path)
+    if whole := _decoded_at_once(text, exact):
+        return Decoded(whole.traceEvents, whole.deviceProperties, tuple(found))
+    events, notes = _scanned(text, start, path)
+    return Decoded(events, properties, (*found, *notes))
+
+
+def _scanned(text: str, start: int, path: Path) -> tuple[list[RawEvent], list[str]]:
+    """The events up to the first place where a text is no longer JSON, and what is missing of them."""
     events: list[RawEvent] = []
-    left_out = 0
+    left_out, notes = 0, []
     scan = _Scan(text, start)
     for value in scan:
         event = _event(value)
@@ -120,12 +138,62 @@ def _salvaged(content: bytes, damage: tuple[str, ...], path: Path) -> Decoded:
         else:
             events.append(event)
     if not events:
-        raise InputError(f"holds no event that can be read ({scan.end})", file=path)
+        raise InputError(f"is no trace: {_what_instead(left_out, scan.end)}", file=path)
     if left_out:
-        found.append(f"{left_out:,} malformed events are left out")
+        notes.append(f"{left_out:,} malformed events are left out")
     if scan.end:
-        found.append(f"{scan.end}; read are the {len(events):,} events before")
-    return Decoded(events, None, tuple(found))
+        notes.append(f"{scan.end}; read are the {len(events):,} events before")
+    return events, notes
+
+
+def _what_instead(values: int, end: str) -> str:
+    if values:
+        return f"it is a list of {values:,} values none of which is an event (an object with `ph`, `ts` and `name`)"
+    return f"it holds no event; {end}" if end else "its list of events is empty"
+
+
+def _decoded_at_once(content: str | bytes, exact: bool) -> _Document | None:
+    """All of a text; None where it is no trace."""
+    try:
+        document = _decoder(exact).decode(content)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return _Document(document) if isinstance(document, list) else document
+
+
+def _cut_short(content: bytes, exact: bool) -> _Document | None:
+    """A truncated file up to the end of its last whole event; None where it is damaged otherwise."""
+    found = _EVENTS.search(content)
+    start = found.end() if found else content.find(b"[") + 1
+    end = _end_of_last_event(content, start)
+    if end is None or content[end : end + _GAP].lstrip().startswith(b"]"):
+        return None
+    return _decoded_at_once(b"".join((b'{"traceEvents":[', content[start:end], b"]}")), exact)
+
+
+def _end_of_last_event(content: bytes, start: int) -> int | None:
+    """Where the last whole event ends; None where the end of the file does not look like one of events."""
+    first = max(start, len(content) - _TAIL)
+    # A character a byte, so that places in the text are places in the file.
+    tail = content[first:].decode("latin-1")
+    for begin in reversed([found.start() for found in _EVENT.finditer(tail)]):
+        try:
+            return first + json.JSONDecoder(strict=False).raw_decode(tail, begin)[1]
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def _device_properties(content: bytes) -> Any:
+    """The list of devices of a file that is damaged elsewhere; None where it has none that can be read."""
+    found = _PROPERTIES.search(content)
+    if not found:
+        return None
+    text = content[found.end() : found.end() + _TAIL].decode("utf-8", "replace")
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(content: bytes) -> tuple[str, list[str]]:
@@ -147,7 +215,7 @@ def _start_of_events(text: str, path: Path) -> int:
         return text.index("[") + 1
     if not text.lstrip().startswith("{"):
         raise InputError("holds no JSON object or list; expected a torch.profiler trace", file=path)
-    found = _EVENTS.search(text)
+    found = _EVENTS_IN_TEXT.search(text)
     if found is None:
         raise InputError("holds no list `traceEvents`; expected a torch.profiler trace", file=path)
     return found.end()

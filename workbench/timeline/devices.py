@@ -24,4 +24,7 @@ def device_names(properties: Any, devices: Sequence[tuple[str, int]]) -> tuple[s
     """
     listed = [each for each in properties if isinstance(each, dict)] if isinstance(properties, list) else []
     names = [each.get("name") for _, number in devices for each in listed if each.get("id") == number]
+    if not names and len(listed) == len(devices) == 1:
+        # Kernels number all GPUs of the machine, properties may number those that the process sees.
+        names = [listed[0].get("name")]
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))

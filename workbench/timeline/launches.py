@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workbench.timeline.trace import NO_TIME, GraphLaunches, Int
+from workbench.timeline.trace import NO_TIME, GraphLaunches, Int, KernelLaunches
 
 
 def find_launches(correlation: Int, start: Int, call_correlation: Int, call_start: Int) -> Int:
@@ -52,6 +52,29 @@ def latest(key: Int, time: Int, call_key: Int, call_time: Int) -> Int:
     return np.where(found, order[chosen], -1) if len(order) else np.full_like(key, -1)
 
 
-def graph_launches(launches: Int, correlations: Int) -> GraphLaunches:
-    """Graph launches, and those none of whose kernels is in the trace, by correlation id."""
-    return GraphLaunches(len(launches), int((~np.isin(launches, correlations)).sum()))
+def graph_launches(launches: Int, correlations: Int, graphs: Int) -> GraphLaunches:
+    """Graph launches, those none of whose kernels is in the trace, and those some of whose kernels are missing.
+
+    Args:
+        launches: their correlation ids.
+        correlations: of the work.
+        graphs: the graph that each piece of work is of; negative where the trace does not say.
+    """
+    missing = ~np.isin(launches, correlations)
+    return GraphLaunches(len(launches), int(missing.sum()), _incomplete(correlations, graphs))
+
+
+def _incomplete(correlations: Int, graphs: Int) -> int:
+    """Replays that show fewer kernels than another replay of their graph."""
+    of_replay = (correlations >= 0) & (graphs >= 0)
+    pairs = np.stack([graphs[of_replay], correlations[of_replay]])
+    replays, sizes = np.unique(pairs, axis=1, return_counts=True)
+    _, graph = np.unique(replays[0], return_inverse=True)
+    most = np.zeros(int(graph.max(initial=-1)) + 1, dtype=np.int64)
+    np.maximum.at(most, graph, sizes)
+    return int((sizes < most[graph]).sum())
+
+
+def kernel_launches(launches: Int, correlations: Int) -> KernelLaunches:
+    """Launches of single kernels, and those whose kernel is not in the trace, by correlation id."""
+    return KernelLaunches(len(launches), int((~np.isin(launches, correlations)).sum()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +18,7 @@ BLOCKS: tuple[KernelClass, ...] = ("attention", "routing", "experts", "kv_cache"
 # Layers differ in small things (sliding and global attention), so not every kernel must repeat.
 ALIKE = 0.8
 MOST_LAYERS = 1000
-_NAMED = re.compile(r"(?:^|[^A-Za-z])layers?[._\[ #]{1,2}(\d{1,3})(?!\d)|(?:Layer|Block)_(\d{1,3})$")
+_NAMED = re.compile(r"(?:|.*?[^A-Za-z])layers?[._\[ #]{1,2}(\d{1,3})(?!\d)|.*(?:Layer|Block)_(\d{1,3})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,9 @@ class Layers:
 def find_layers(steps: Sequence[Int], modules: Iterable[str]) -> Layers:
     """Counts layers.
 
-    Names of layers (`layers.7`, `DecoderLayer_7`) decide. Without them the count is how often a step holds a block of
-    attention, routing, experts, kv_cache or rope, if the sequence of classes repeats, and all steps agree.
+    Names of layers (`layers.7`, `DecoderLayer_7`) decide, if they are of one module, or of several of which one has as
+    many as the sequence shows. Without them the count is how often a step holds a block of attention, routing, experts,
+    kv_cache or rope, if the sequence of classes repeats, and all steps agree.
 
     Args:
         steps: the classes of each step's work in order of start, as indices into `CLASSES`.
@@ -49,8 +50,15 @@ def find_layers(steps: Sequence[Int], modules: Iterable[str]) -> Layers:
     counted = Counter(_blocks_in(step) for step in steps if len(step))
     (count, anchor), times = counted.most_common(1)[0] if counted else ((None, None), 0)
     named = _named_layers(modules)
+    repeated = count if times > len(steps) / 2 else None
+    if len(named) == 1 or repeated in named:
+        only = repeated if repeated in named else next(iter(named))
+        return Layers(only, "names of layers in the trace", anchor if count == only else None)
     if named:
-        return Layers(named, "names of layers in the trace", anchor if count == named else None)
+        told = ", ".join(map(str, sorted(named)))
+        return Layers(
+            None, f"the trace names layers of several modules ({told}), and no sequence tells which count"
+        )
     if count is None or times <= len(steps) / 2:
         return Layers(None, "no sequence of kernels that repeats, and no names of layers")
     return Layers(count, f"the sequence of kernels repeats, one block of {anchor} a layer", anchor)
@@ -81,11 +89,15 @@ def _agreement(one: Sequence[int], other: Sequence[int]) -> int:
     )
 
 
-def _named_layers(modules: Iterable[str]) -> int | None:
-    numbers = {int(found[1] or found[2]) for name in modules if (found := _NAMED.search(name))}
+def _named_layers(modules: Iterable[str]) -> set[int]:
+    """How many layers each module has whose layers are named; what stands before the number tells modules apart."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for name in modules:
+        if found := _NAMED.match(name):
+            group = 1 if found[1] else 2
+            numbers[name[: found.start(group)]].add(int(found[group]))
     # Numbers with holes are of something else, or of a part of the layers.
-    whole = numbers and len(numbers) == max(numbers) - min(numbers) + 1
-    return len(numbers) if whole and len(numbers) > 1 else None
+    return {len(each) for each in numbers.values() if len(each) == max(each) - min(each) + 1 > 1}
 
 
 def _blocks_in(classes: Int) -> tuple[int | None, KernelClass | None]:

@@ -18,7 +18,7 @@ from workbench.timeline.agreement import Agreement
 from workbench.timeline.layers import Layers
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import ClassShare, KernelShare, PerStep, Stretch, Summary
-from workbench.timeline.trace import Basis, GraphLaunches
+from workbench.timeline.trace import Basis, GraphLaunches, KernelLaunches
 from workbench.timeline.what_if import Forecast
 
 SUMMARY = "workbench.trace-summary/1"
@@ -53,6 +53,7 @@ class SummaryRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema
     launch_bound: bool | None
     coverage: float
     graphs: GraphLaunches
+    kernel_launches: KernelLaunches = KernelLaunches(0, 0)
     layers: Layers
     per_step: PerStep
     steps: tuple[Stretch, ...]
@@ -145,6 +146,7 @@ def summary_record(summary: Summary, what_if: Forecast | None = None) -> Summary
         **dataclasses.asdict(summary.gaps),
         coverage=summary.coverage,
         graphs=summary.graphs,
+        kernel_launches=summary.kernel_launches,
         layers=summary.layers,
         per_step=summary.per_step,
         steps=summary.steps,

@@ -18,6 +18,8 @@ _ENGINE_STEP = re.compile(
     r"^(execute_(context_)?\d|(decode|prefill|forward|engine|model)?_?step\b|step\[|run_batch|forward_batch)"
 )
 _COUNTER = re.compile(r"\d+")
+# What holds less of the work's time is not what the program's time goes to, whatever repeats there.
+MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,29 @@ class Steps:
 
 
 def find_steps(trace: Trace) -> Steps:
-    """Steps by annotation, ProfilerStep first; without one that fits, the whole trace is one step.
+    """Steps by annotation, ProfilerStep first; without one that holds most of the work, the whole trace is one step.
 
     Work belongs to the step during which it was launched, since the GPU runs behind the CPU; work whose launch
     is not in the trace belongs to the step during which it starts, by the step's range on the GPU where it has one.
     """
+    refused = []
     for described, choose in _CHOICES:
         chosen = choose(trace.annotations)
-        if chosen and (steps := _cut(trace, chosen, described)).steps:
+        steps = _cut(trace, chosen, described)
+        if steps.steps and (share := _share_of_work(trace, steps)) >= MOST:
             return steps
+        if steps.steps:
+            refused.append(f"{described} hold only {share:.2%} of the work's time")
     everything = np.arange(len(trace.work), dtype=np.int64)
-    return Steps((Step("all", everything),), "no annotation of steps: the whole trace is taken as one step")
+    why = "; ".join(refused) or "no annotation of steps"
+    return Steps((Step("all", everything),), f"{why}: the whole trace is taken as one step")
+
+
+def _share_of_work(trace: Trace, steps: Steps) -> float:
+    """The share of the work's time that is the steps'."""
+    lengths = trace.work.end - trace.work.start
+    of_steps = sum(int(lengths[step.members].sum()) for step in steps.steps)
+    return of_steps / total if (total := int(lengths.sum())) else 1.0
 
 
 def _profiler_steps(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -104,16 +118,29 @@ def _are_apart(annotations: Sequence[Annotation]) -> bool:
 
 
 def _cut(trace: Trace, chosen: Sequence[Annotation], described: str) -> Steps:
+    numbers: dict[tuple[str, int], int] = {}
+    owner = np.full(len(trace.work), -1, dtype=np.int64)
+    for rank in np.unique(trace.work.rank).tolist():
+        _cut_rank(
+            trace, [each for each in chosen if each.rank == rank], owner, numbers, trace.work.rank == rank
+        )
+    return _steps(owner, [name for name, _ in numbers], described)
+
+
+def _cut_rank(
+    trace: Trace, chosen: Sequence[Annotation], owner: Int, numbers: dict[tuple[str, int], int], which: Mask
+) -> None:
+    """Gives the work of one rank to its steps; steps of several ranks that are called alike are one."""
     on_cpu = _ranges([each for each in chosen if not each.on_gpu])
     on_gpu = _ranges([each for each in chosen if each.on_gpu])
-    numbers = {key: number for number, key in enumerate(dict.fromkeys([*on_cpu, *on_gpu]))}
+    for key in (*on_cpu, *on_gpu):
+        numbers.setdefault(key, len(numbers))
     launched = trace.work.launched
-    owner = np.full(len(trace.work), -1, dtype=np.int64)
     if on_cpu:
-        _own(owner, launched, on_cpu, numbers, launched != NO_TIME)
-    by_start = launched == NO_TIME if on_cpu else np.ones(len(owner), dtype=np.bool_)
-    _own(owner, trace.work.start, on_gpu or on_cpu, numbers, by_start)
-    return _steps(owner, [name for name, _ in numbers], described)
+        _own(owner, launched, on_cpu, numbers, which & (launched != NO_TIME))
+    by_start = which & (launched == NO_TIME) if on_cpu else which
+    if on_gpu or on_cpu:
+        _own(owner, trace.work.start, on_gpu or on_cpu, numbers, by_start)
 
 
 def _ranges(annotations: Sequence[Annotation]) -> Mapping[tuple[str, int], tuple[int, int]]:

@@ -15,7 +15,9 @@ from workbench.timeline.kernel_classes import CLASSES, KernelClass
 from workbench.timeline.layers import Layers
 from workbench.timeline.spread import Spread, spread_of
 from workbench.timeline.steps import Step, Steps
-from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, Work
+from workbench.timeline.trace import KERNEL, Basis, GraphLaunches, Int, KernelLaunches, Work
+
+FEW_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class Summary:
     gaps: Gaps
     coverage: float
     graphs: GraphLaunches
+    kernel_launches: KernelLaunches
     layers: Layers
     per_step: PerStep
     steps: tuple[Stretch, ...]
@@ -164,7 +167,8 @@ def summarise(analysis: Analysis) -> Summary:
     steps = tuple(_step(analysis, step) for step in analysis.steps.steps)
     gaps = find_gaps(trace.work)
     coverage = 1 - _time_of(total, "other") / max(sum(each.time_us for each in total.classes), 1e-9)
-    reasons = (*trace.damage, *trace.flaws, *_graph_flaws(trace.graphs), *_other_flaws(coverage))
+    launch_flaws = (*_graph_flaws(trace.graphs), *_kernel_flaws(trace.kernel_launches))
+    reasons = (*trace.damage, *trace.flaws, *launch_flaws, *_other_flaws(coverage))
     return Summary(
         file=trace.file,
         basis=trace.basis,
@@ -173,6 +177,7 @@ def summarise(analysis: Analysis) -> Summary:
         gaps=gaps,
         coverage=coverage,
         graphs=trace.graphs,
+        kernel_launches=trace.kernel_launches,
         layers=analysis.layers,
         per_step=_per_step(analysis, steps),
         steps=steps,
@@ -180,7 +185,7 @@ def summarise(analysis: Analysis) -> Summary:
         kernels=_kernels(analysis, total),
         reliable=not reasons,
         reasons=reasons,
-        notes=tuple(_notes(analysis.steps)),
+        notes=(*trace.notes, *_notes(analysis.steps)),
     )
 
 
@@ -298,6 +303,21 @@ def _graph_flaws(graphs: GraphLaunches) -> Iterator[str]:
         yield (
             f"{graphs.without_kernels:,} of {graphs.count:,} graph launches show no kernels: "
             "the work of these graphs is missing from every figure"
+        )
+
+    if graphs.incomplete:
+        yield (
+            f"{graphs.incomplete:,} of {graphs.count:,} graph launches show fewer kernels than other replays of "
+            "their graph: the rest of their work is missing from every figure"
+        )
+
+
+def _kernel_flaws(launches: KernelLaunches) -> Iterator[str]:
+    # At the ends of a capture a launch or two may lose its kernel.
+    if launches.without_kernels > FEW_SHARE * launches.count:
+        yield (
+            f"{launches.without_kernels:,} of {launches.count:,} kernel launches show no kernel: "
+            "their work is missing from every figure"
         )
 
 

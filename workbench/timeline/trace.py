@@ -33,6 +33,7 @@ class Work:
         stream: index into `Trace.streams`; a stream belongs to one device.
         launched: when the CPU launched it, ns since the origin; NO_TIME where the trace does not say.
         op: index into `Trace.ops` of the innermost CPU op that launched it; -1 where the trace does not say.
+        rank: of the process that launched it; 0 in a trace of one process.
         row: index into `Trace.raw`.
     """
 
@@ -44,6 +45,7 @@ class Work:
     stream: Int
     launched: Int
     op: Int
+    rank: Int
     row: Int
 
     def __len__(self) -> int:
@@ -63,6 +65,7 @@ class Annotation:
         end: ns.
         on_gpu: a range of GPU time (gpu_user_annotation), not of the launching thread.
         lane: process and thread, or device and stream: ranges of one lane nest.
+        rank: of its process, as in `Work`.
     """
 
     name: str
@@ -70,11 +73,25 @@ class Annotation:
     end: int
     on_gpu: bool
     lane: str
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GraphLaunches:
-    """Launches of CUDA or HIP graphs, and how many of them show no kernels in the trace."""
+    """Launches of CUDA or HIP graphs, and how many of them show no kernels in the trace.
+
+    Attributes:
+        incomplete: of the others, those that show fewer kernels than other replays of the same graph.
+    """
+
+    count: int
+    without_kernels: int
+    incomplete: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLaunches:
+    """Launches of single kernels, and how many of them show no kernel in the trace."""
 
     count: int
     without_kernels: int
@@ -95,6 +112,7 @@ class Trace:
         raw: the events behind `work`, for their details.
         damage: what of the file could not be read: its figures are of a part only.
         flaws: what is odd in the events that were read: its figures need care.
+        notes: what is odd, and changes no figure by more than a reader would mind.
     """
 
     file: str
@@ -108,6 +126,8 @@ class Trace:
     annotations: tuple[Annotation, ...]
     modules: frozenset[str]
     graphs: GraphLaunches
+    kernel_launches: KernelLaunches
     raw: Sequence[RawEvent]
     damage: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,9 @@ from workbench.base.errors import InputError
 from workbench.timeline.columns import clock_of, codes, ids, nanoseconds, text, texts
 from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coarse
 from workbench.timeline.devices import device_labels, device_names
-from workbench.timeline.flaws import find_flaws
-from workbench.timeline.launches import find_launches, find_ops, graph_launches
+from workbench.timeline.flaws import DAY_NS, Oddities, find_flaws, outlasting
+from workbench.timeline.launches import find_launches, find_ops, graph_launches, kernel_launches
+from workbench.timeline.ranks import find_ranks, within_ranks
 from workbench.timeline.trace import CPU_OP, KERNEL, MEMCPY, MEMSET, Annotation, Basis, Int, Trace, Work
 from workbench.timeline.unpack import read_unpacked
 
@@ -30,8 +33,13 @@ KINDS: Mapping[str, int] = {
 }
 LAUNCHES = ("cuda_runtime", "cuda_driver", "runtime", "driver", "hip_runtime", "hip_driver")
 OPS = ("cpu_op", "operator")
+GRAPH_LAUNCH = re.compile("GraphLaunch")
+KERNEL_LAUNCH = re.compile("Launch(Cooperative)?Kernel|ModuleLaunch")
 ANNOTATIONS = ("user_annotation", "gpu_user_annotation")
 MODULES = (*ANNOTATIONS, *OPS, "python_function")
+
+# A few events on another clock are set aside; several captures in one file are not.
+NEARLY_ALL = 0.9
 
 Groups = Mapping[str, list[RawEvent]]
 _NO_ARGS = Details()
@@ -99,6 +107,7 @@ class _Timed:
         lengths: ns, as in the file.
         origin: the profiler's time of the first, ns.
         left_out: events without a valid time.
+        far: events that lie over a day from all others; they are left out.
     """
 
     events: list[RawEvent]
@@ -107,6 +116,21 @@ class _Timed:
     lengths: Int
     origin: int
     left_out: int
+    far: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls of the runtime that launch work: process, correlation id within its rank, start in ns, name."""
+
+    events: list[RawEvent]
+    correlation: Int
+    start: Int
+
+    def named(self, pattern: re.Pattern[str]) -> Int:
+        """The correlation ids of those with such names."""
+        which = [at for at, event in enumerate(self.events) if pattern.search(str(event.name))]
+        return self.correlation[which]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +145,14 @@ class _Labels:
 
 def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
     timed = _timed(groups, basis, path, decoded.damage)
-    correlation = ids([each.correlation for each in timed.args])
-    work, labels = _work(timed, correlation, groups, basis)
+    calls, ranks = _ranked_calls(groups, timed)
+    of_work = _ranks_of(timed.events, ranks)
+    correlation = within_ranks(ids([each.correlation for each in timed.args]), of_work)
+    work, labels = _work(timed, correlation, calls, groups, ranks, basis)
+    graph = within_ranks(ids([each.graph_id for each in timed.args]), of_work)
+    odd = find_flaws(
+        work, timed.lengths, Oddities(timed.left_out, timed.far, outlasting(work, correlation)), basis
+    )
     return Trace(
         file=str(path),
         basis=basis,
@@ -132,12 +162,14 @@ def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
         devices=device_labels(labels.devices),
         streams=tuple(label for _, label in labels.streams),
         device_names=device_names(decoded.device_properties, labels.devices),
-        annotations=_annotations(groups, timed.origin),
+        annotations=_annotations(groups, timed.origin, ranks),
         modules=frozenset(name for event in _of(groups, MODULES) if type(name := event.name) is str),
-        graphs=graph_launches(_graphs(groups), correlation),
+        graphs=graph_launches(calls.named(GRAPH_LAUNCH), correlation, graph),
+        kernel_launches=kernel_launches(calls.named(KERNEL_LAUNCH), correlation),
         raw=timed.events,
         damage=decoded.damage,
-        flaws=find_flaws(work, timed.lengths, timed.left_out, basis),
+        flaws=odd.flaws,
+        notes=odd.notes,
     )
 
 
@@ -150,19 +182,55 @@ def _timed(groups: Groups, basis: Basis, path: Path, damage: Sequence[str]) -> _
     if not events:
         raise InputError("no event of its work has a valid time and duration", file=path)
     left_out = len(found) - len(events)
+    near = _near(starts)
+    far = len(starts) - (near.stop - near.start)
+    events, starts, lengths = events[near], starts[near], lengths[near]
     if basis == "cpu":
         events, starts, lengths = _leaves(events, starts, lengths)
     args = [event.args or _NO_ARGS for event in events]
-    return _Timed(events, args, starts - starts[0], lengths, clock + int(starts[0]), left_out)
+    return _Timed(events, args, starts - starts[0], lengths, clock + int(starts[0]), left_out, far)
 
 
-def _work(timed: _Timed, correlation: Int, groups: Groups, basis: Basis) -> tuple[Work, _Labels]:
+def _near(starts: Int) -> slice:
+    """The stretch of sorted times without a gap of over a day, where nearly all of them lie in one."""
+    edges = [0, *(np.flatnonzero(np.diff(starts) > DAY_NS) + 1).tolist(), len(starts)]
+    first, last = max(pairwise(edges), key=lambda edge: edge[1] - edge[0])
+    return slice(first, last) if last - first >= NEARLY_ALL * len(starts) else slice(0, len(starts))
+
+
+def _ranked_calls(groups: Groups, timed: _Timed) -> tuple[_Calls, Mapping[str, int]]:
+    """The calls that launch, and the rank of each process."""
+    events = [event for event in _of(groups, LAUNCHES) if event.args]
+    starts, valid = nanoseconds([event.ts for event in events], timed.origin)
+    numbers = ids([event.args.correlation for event in events if event.args])
+    keep = np.flatnonzero(valid & (numbers >= 0))
+    events, starts, numbers = [events[at] for at in keep.tolist()], starts[keep], numbers[keep]
+    ranks = find_ranks(
+        texts(event.pid for event in timed.events),
+        ids([each.correlation for each in timed.args]),
+        timed.starts,
+        texts(event.pid for event in events),
+        numbers,
+        starts,
+    )
+    return _Calls(events, within_ranks(numbers, _ranks_of(events, ranks)), starts), ranks
+
+
+def _ranks_of(events: Sequence[RawEvent], ranks: Mapping[str, int]) -> Int:
+    if not ranks:
+        return np.zeros(len(events), dtype=np.int64)
+    return np.array([ranks.get(name, 0) for name in texts(event.pid for event in events)], dtype=np.int64)
+
+
+def _work(
+    timed: _Timed, correlation: Int, calls: _Calls, groups: Groups, ranks: Mapping[str, int], basis: Basis
+) -> tuple[Work, _Labels]:
     name, names = codes(texts(event.name for event in timed.events))
     device, devices = codes(_devices(timed, basis))
     stream, streams = codes(zip(device.tolist(), _streams(timed), strict=True))
     if basis == "gpu":
-        launched = _launched(groups, correlation, timed.starts, timed.origin)
-        op, ops = _ops(groups, ids([each.external_id for each in timed.args]), launched, timed.origin)
+        launched = find_launches(correlation, timed.starts, calls.correlation, calls.start)
+        op, ops = _ops(groups, timed, launched, ranks)
     else:
         launched, op, ops = timed.starts, name, names
     work = Work(
@@ -174,6 +242,7 @@ def _work(timed: _Timed, correlation: Int, groups: Groups, basis: Basis) -> tupl
         stream=stream,
         launched=launched,
         op=op,
+        rank=_ranks_of(timed.events, ranks),
         row=np.arange(len(timed.events), dtype=np.int64),
     )
     return work, _Labels(names, ops, devices, streams)
@@ -207,26 +276,14 @@ def _leaves(raw: Sequence[RawEvent], starts: Int, lengths: Int) -> tuple[list[Ra
     return [raw[at] for at in leaves.tolist()], starts[leaves], lengths[leaves]
 
 
-def _launched(groups: Groups, correlation: Int, starts: Int, origin: int) -> Int:
-    calls = [event for event in _of(groups, LAUNCHES) if event.args]
-    times, valid = nanoseconds([event.ts for event in calls], origin)
-    keys = ids([event.args.correlation for event in calls if event.args])
-    keep = valid & (keys >= 0)
-    return find_launches(correlation, starts, keys[keep], times[keep])
-
-
-def _graphs(groups: Groups) -> Int:
-    """Correlation ids of graph launches."""
-    calls = (event for event in _of(groups, LAUNCHES) if "GraphLaunch" in str(event.name))
-    return ids([(event.args or _NO_ARGS).correlation for event in calls])
-
-
-def _ops(groups: Groups, external: Int, launched: Int, origin: int) -> tuple[Int, list[str]]:
+def _ops(groups: Groups, timed: _Timed, launched: Int, ranks: Mapping[str, int]) -> tuple[Int, list[str]]:
     calls = [event for event in _of(groups, OPS) if event.args]
-    starts, has_start = nanoseconds([event.ts for event in calls], origin)
+    starts, has_start = nanoseconds([event.ts for event in calls], timed.origin)
     lengths, has_length = nanoseconds([event.dur for event in calls])
     keys = ids([event.args.external_id for event in calls if event.args])
     keys[~(has_start & has_length)] = -1
+    keys = within_ranks(keys, _ranks_of(calls, ranks))
+    external = within_ranks(ids([each.external_id for each in timed.args]), _ranks_of(timed.events, ranks))
     op = find_ops(external, launched, keys, starts, starts + lengths)
     used, position = np.unique(op[op >= 0], return_inverse=True)
     name, names = codes(texts(calls[at].name for at in used.tolist()))
@@ -253,7 +310,7 @@ def _kinds(raw: Sequence[RawEvent]) -> Int:
     return np.array([KINDS.get(each.lower(), CPU_OP) for each in categories], dtype=np.int64)[category]
 
 
-def _annotations(groups: Groups, origin: int) -> tuple[Annotation, ...]:
+def _annotations(groups: Groups, origin: int, ranks: Mapping[str, int]) -> tuple[Annotation, ...]:
     events = _of(groups, ANNOTATIONS)
     starts, has_start = nanoseconds([event.ts for event in events], origin)
     lengths, has_length = nanoseconds([event.dur for event in events])
@@ -266,6 +323,7 @@ def _annotations(groups: Groups, origin: int) -> tuple[Annotation, ...]:
             end=int(end),
             on_gpu=str(event.cat).lower() == "gpu_user_annotation",
             lane=f"{event.pid}:{event.tid}",
+            rank=ranks.get(text(event.pid), 0),
         )
         for event, (start, end), is_valid in zip(events, times, valid, strict=True)
         if is_valid
