@@ -369,7 +369,7 @@ def of_runs(**fields):
     ("change", "why"),
     [
         (of_rows(evidence="modelled"), "3 modelled"),
-        (of_rows(extra={"provisional": True}), "3 provisional"),
+        (of_rows(evidence="provisional"), "3 provisional"),
         (of_runs(source_hash="0" * 16), "3 of another source of the kernel"),
         (lambda file: replace(file, device_name="NVIDIA B200"), "3 under the name of another device"),
     ],

@@ -124,8 +124,6 @@ def why_refused(file: TunedFile, row: Row, name: Path) -> str | None:
         return "under the name of another device or kernel"
     if row.evidence != "measured":
         return row.evidence
-    if row.extra.get("provisional"):
-        return "provisional: its finalists were not timed again"
     if kernel is None:
         return "of a kernel that is not here"
     if file.runs[row.run].source_hash != kernel.source_hash:

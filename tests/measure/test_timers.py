@@ -138,10 +138,25 @@ def fake_kernel(cuda, launched):
 
 
 @pytest.mark.parametrize(
-    ("call_us", "launches"), [(0.0, 1000), (0.5, 1000), (2.0, 500), (5.0, 200), (80.0, 20)]
+    ("call_us", "launches"),
+    [(0.0, 1000), (0.5, 1000), (2.0, 500), (5.0, 200), (80.0, 20), (999.0, 20), (1000.0, 3), (50_000.0, 3)],
 )
 def test_a_replay_takes_about_a_millisecond(call_us, launches):
     assert launches_per_replay(call_us) == launches
+
+
+def test_a_call_of_many_milliseconds_is_never_timed_twenty_at_a_time(cuda):
+    timer = GpuTimers("cuda").of_call(lambda call: cuda.work(50_000.0))
+    assert timer.launches == 3
+    assert cuda.now_us < 20 * 50_000.0 * 3
+
+
+def test_one_launch_is_timed_without_what_comes_before_it(cuda):
+    launched = []
+    kernel = fake_kernel(cuda, launched)
+    timers = GpuTimers("cuda")
+    inputs = timers.inputs(kernel, {"tokens": 1})
+    assert timers.one_launch_us(kernel, {"tokens": 1}, {"us": 7.0}, inputs) == pytest.approx(7.0)
 
 
 def test_a_sample_is_the_time_of_one_call(cuda):

@@ -23,7 +23,7 @@ def _listed(value: Any) -> Any:
 
 # One name may stand for a list of one, in the file and so in its JSON Schema.
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
-Evidence = Literal["measured", "modelled", "replayed"]
+Evidence = Literal["measured", "modelled", "provisional", "replayed"]
 Curve = Literal["tpot", "ttft", "throughput", "acceptance"]
 
 

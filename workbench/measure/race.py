@@ -11,8 +11,8 @@ Nothing here knows CUDA: a config comes with a `Timer`, and the clocks with a `C
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -47,6 +47,7 @@ class MeasureSettings:
 
     Attributes:
         relative_ci: a config is settled when half its ratio's interval over the ratio is below this.
+        too_slow_ratio: a config of which one launch takes this many times the default's is not raced; None races all.
         slower_margin: a config leaves the race when the lower end of its ratio exceeds the leader's upper end
             by this share; None keeps every config in the race until it is settled.
         min_rounds: counted rounds before anything is decided, and that a config needs to beat the default.
@@ -63,6 +64,7 @@ class MeasureSettings:
     relative_ci: float = 0.01
     confidence: float = 0.95
     resamples: int = 1000
+    too_slow_ratio: float | None = 5.0
     slower_margin: float | None = 0.01
     min_rounds: int = 10
     max_rounds: int = 200
@@ -125,6 +127,7 @@ class BatchResult:
         samples: every raw sample in the order taken.
         rounds: rounds taken, retaken ones included.
         seconds: wall time.
+        too_slow: what was not raced, by name: one launch of it and of the default, microseconds.
     """
 
     measurements: tuple[Measurement, ...]
@@ -135,6 +138,7 @@ class BatchResult:
     rounds: int
     seconds: float
     min_rounds: int
+    too_slow: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def beats_default(self, measurement: Measurement) -> bool:
         """True where the whole interval of the ratio lies below 1 by more than this batch's noise floor.

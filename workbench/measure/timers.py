@@ -26,11 +26,14 @@ from workbench.measure.inputs import draw_inputs
 
 REPLAY_US = 1000.0
 FEWEST_LAUNCHES = 20
+# Calls of over a millisecond need no company to be timed, and a replay of many would last for seconds.
+FEWEST_LONG_LAUNCHES = 3
 MOST_LAUNCHES = 1000
 L2_MULTIPLE = 5
 MEMORY_SHARE = 0.5
 
 _PROBE_REPLAYS = 3
+_SINGLE_CALLS = 3
 _WARMUP_CALLS = 3
 
 
@@ -151,9 +154,37 @@ class GpuTimers:
             call: gets the index of the call within the graph, from 0, to rotate its inputs by.
         """
         with torch.cuda.device(self.device):
-            probe = self._timer(call, FEWEST_LAUNCHES)
-            estimate_us = min(probe.sample() for _ in range(_PROBE_REPLAYS))
+            estimate_us = self._estimate_us(call, FEWEST_LONG_LAUNCHES)
+            if estimate_us < REPLAY_US:
+                estimate_us = self._estimate_us(call, FEWEST_LAUNCHES)
             return self._timer(call, launches_per_replay(estimate_us))
+
+    def one_launch_us(
+        self, kernel: TunableKernel, problem: Problem, config: Config, inputs: RotatingInputs
+    ) -> float:
+        """The least of a few single calls, microseconds, what launching costs the GPU included.
+
+        Raises:
+            Exception: whatever compiling or launching raises.
+        """
+        outputs = kernel.make_outputs(problem, self.device)
+        launches = tuple(kernel.launches(inputs[0], outputs, problem, kernel.complete(config)))
+        with torch.cuda.device(self.device):
+            _run(launches)
+            return min(self._once_us(launches) for _ in range(_SINGLE_CALLS))
+
+    def _once_us(self, launches: tuple[KernelLaunch, ...]) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        self._evict()
+        start.record()
+        _run(launches)
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) * 1000.0
+
+    def _estimate_us(self, call: Callable[[int], object], launches: int) -> float:
+        probe = self._timer(call, launches)
+        return min(probe.sample() for _ in range(_PROBE_REPLAYS))
 
     def of_empty_kernel(self) -> GraphTimer:
         """A timer of a kernel that does nothing: what a launch inside a graph costs on this GPU."""
@@ -195,10 +226,10 @@ def rotate(
 
 
 def launches_per_replay(call_us: float) -> int:
-    """How many calls take about 1 ms together, between 20 and 1000."""
+    """How many calls take about 1 ms together, between 20 and 1000; of longer calls 3."""
     if call_us <= REPLAY_US / MOST_LAUNCHES:
         return MOST_LAUNCHES
-    return max(FEWEST_LAUNCHES, round(REPLAY_US / call_us))
+    return max(FEWEST_LAUNCHES, round(REPLAY_US / call_us)) if call_us < REPLAY_US else FEWEST_LONG_LAUNCHES
 
 
 def capture_call(call: Callable[[int], object], launches: int, device: torch.device) -> torch.cuda.CUDAGraph:

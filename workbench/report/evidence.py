@@ -26,6 +26,7 @@ class EvidenceWords:
 
 EVIDENCE: Mapping[Evidence, EvidenceWords] = {
     Evidence.MEASURED: EvidenceWords("", "", "the GPU is at hand; configs are verified and timed on it"),
+    Evidence.PROVISIONAL: EvidenceWords("~", ": not timed again yet", "the GPU is at hand"),
     Evidence.MODELLED: EvidenceWords(
         "~",
         f": {NOT_TIMED}",

@@ -50,6 +50,11 @@ class WinnerChoice:
         self._winners.append(winner)
         return winner
 
+    def provisional(self, trials: Sequence[Trial]) -> Winner | None:
+        """What won while its problem was searched; the finals may decide otherwise."""
+        winner = select(trials, self._default, margin=TIMED_MARGIN)
+        return replace(winner, evidence=Evidence.PROVISIONAL) if winner else None
+
     def _best(self, trials: Sequence[Trial], evaluator: Evaluator) -> Winner | None:
         if isinstance(evaluator, RankedEvaluator):
             offered = self._final(shortlist(trials, self._default, OFFERED_AMONG), evaluator)

@@ -23,7 +23,7 @@ NOT_TIMED = "nothing was timed: compiled for this GPU and ranked by a model"
 REPLAYED = "read from a recording; nothing was run"
 
 _NOTES = {Evidence.MODELLED: NOT_TIMED, Evidence.REPLAYED: REPLAYED}
-_RANK = {"measured": 2, "modelled": 1, "replayed": 0}
+_RANK = {"measured": 3, "modelled": 2, "provisional": 1, "replayed": 0}
 
 
 @dataclass(frozen=True, slots=True)

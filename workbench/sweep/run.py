@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from workbench.executors.site import Site
 from workbench.search import SeedGroup
 from workbench.sweep.choice import WinnerChoice
@@ -16,6 +18,7 @@ from workbench.sweep.record import SweepRecord
 from workbench.sweep.seeds import as_json, from_json, seed_groups
 from workbench.sweep.share import SharedLock, share_out
 from workbench.trials.journal import Journal
+from workbench.trials.trial import Evidence, Trial
 
 
 def check_results(plan: SweepPlan) -> tuple[SeedGroup, ...]:
@@ -64,6 +67,14 @@ def run_sweep(
         return _Run(plan, journal, progress, first_seeds).run(timeouts, site)
 
 
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """A problem's part of the sweep after the search, with all its trials."""
+
+    sweep: ProblemSweep
+    trials: tuple[Trial, ...]
+
+
 class _Run:
     """A plan at work.
 
@@ -93,14 +104,31 @@ class _Run:
         with open_evaluators(plan, timeouts, work, journal, site=site, has_work=bool(ahead)) as evaluators:
             evaluators[0].prepare(ahead)
             try:
-                outcomes = share_out(sweeps, evaluators, self._problem)
+                if plan.is_timed:
+                    # Finals come last, and share one fresh process.
+                    found = share_out(sweeps, evaluators, self._search)
+                    outcomes = share_out(found, evaluators, self._decide)
+                else:
+                    outcomes = share_out(sweeps, evaluators, self._search_and_decide)
             except BaseException:
                 self._lock.end()
                 raise
         return SweepOutcome(plan, tuple(outcomes))
 
-    def _problem(self, sweep: ProblemSweep, evaluator: Evaluator) -> ProblemOutcome:
+    def _search(self, sweep: ProblemSweep, evaluator: Evaluator) -> _Searched:
+        """Searches a problem. What is measured is published provisionally, should the sweep not come to its finals."""
         trials = sweep.run(evaluator)
+        if self._plan.evidence is Evidence.MEASURED and (winner := self._choice.provisional(trials)):
+            with self._lock:
+                self._publishers.publish(winner)
+        return _Searched(sweep, trials)
+
+    def _search_and_decide(self, sweep: ProblemSweep, evaluator: Evaluator) -> ProblemOutcome:
+        return self._decide(self._search(sweep, evaluator), evaluator)
+
+    def _decide(self, searched: _Searched, evaluator: Evaluator) -> ProblemOutcome:
+        """Judges the best of a problem once more, and publishes the winner."""
+        sweep, trials = searched.sweep, searched.trials
         winner = self._choice.winner(trials, evaluator)
         with self._lock:
             published = self._publishers.publish(winner) if winner else None

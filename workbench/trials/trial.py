@@ -39,6 +39,7 @@ class Evidence(StrEnum):
     """How a time came about."""
 
     MEASURED = "measured"
+    PROVISIONAL = "provisional"
     MODELLED = "modelled"
     REPLAYED = "replayed"
     NONE = "none"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from moe_kernels.tuned._device import is_one_folder
 from moe_kernels.tuned._folders import Folder
 from moe_kernels.tuned._json import TunedFileError
-from moe_kernels.tuned.format import Row, TunedFile, Value
+from moe_kernels.tuned.format import PROVISIONAL, Row, TunedFile, Value
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import TunableKernel
@@ -228,6 +228,8 @@ def _wrong_evidence(row: Row, admitted: str) -> str | None:
         return None
     if row.evidence == "modelled":
         return "modelled, never timed; WORKBENCH_EVIDENCE=modelled admits it"
+    if row.evidence == PROVISIONAL:
+        return "provisional: its sweep ended before the best configs were timed again"
     return f"{row.evidence} rows are never loaded"
 
 

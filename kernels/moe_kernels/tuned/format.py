@@ -24,6 +24,9 @@ from moe_kernels.tuned._json import Reader, TunedFileError, load
 
 SCHEMA = "workbench.tuned/1"
 EVIDENCE = ("measured", "modelled", "replayed")
+# What a measured row is until its finalists have been timed again: in a file `"provisional": true` beside `measured`,
+# here an evidence of its own, so that nothing that asks for measured rows takes it.
+PROVISIONAL = "provisional"
 
 MAX_ROWS = 4096
 MAX_PARAMETERS = 64
@@ -37,6 +40,7 @@ _ROW_KEYS = (
     "run",
     "config",
     "evidence",
+    "provisional",
     "time_us",
     "ci_us",
     "default_time_us",
@@ -70,7 +74,7 @@ class Row:
     Attributes:
         run: id of the run that found it.
         config: every parameter.
-        evidence: `measured`, `modelled` or `replayed`.
+        evidence: `measured`, `modelled` or `replayed`; `provisional` where measured, but not yet once more.
         time_us: microseconds a call.
         default_time_us: the default config's time in the same run; None where the default cannot run there.
         ci_us: interval of `time_us`, where measured.
@@ -167,7 +171,7 @@ def _parse_row(reader: Reader, runs: Mapping[str, Run]) -> Row:
     row = Row(
         run=reader.string("run"),
         config={name: config.scalar(name) for name in config.names(MAX_PARAMETERS)},
-        evidence=reader.choice("evidence", EVIDENCE),
+        evidence=_parse_evidence(reader),
         time_us=reader.positive("time_us"),
         default_time_us=None if reader.is_null("default_time_us") else reader.positive("default_time_us"),
         ci_us=None if reader.is_null("ci_us") else reader.interval("ci_us"),
@@ -179,6 +183,15 @@ def _parse_row(reader: Reader, runs: Mapping[str, Run]) -> Row:
         reader.fail("run", f"names {row.run[:40]!r}, which `runs` does not hold")
     _check_speedup(reader, row.speedup)
     return row
+
+
+def _parse_evidence(reader: Reader) -> str:
+    evidence = reader.choice("evidence", EVIDENCE)
+    if PROVISIONAL not in reader.names() or not reader.boolean(PROVISIONAL):
+        return evidence
+    if evidence != "measured":
+        reader.fail(PROVISIONAL, "is only for rows that are measured")
+    return PROVISIONAL
 
 
 def _check_speedup(reader: Reader, expected: float | None) -> None:
@@ -215,7 +228,11 @@ def _row_fields(row: Row) -> dict[str, Any]:
     known = {
         "run": row.run,
         "config": dict(row.config),
-        "evidence": row.evidence,
+        **(
+            {"evidence": "measured", PROVISIONAL: True}
+            if row.evidence == PROVISIONAL
+            else {"evidence": row.evidence}
+        ),
         "time_us": row.time_us,
         "ci_us": row.ci_us,
         "default_time_us": row.default_time_us,

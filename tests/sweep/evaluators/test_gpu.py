@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +10,13 @@ import pytest
 
 from moe_kernels.routing_distribution import UNIFORM
 from tests.support.nvtx_recorder import record_ranges
-from tests.sweep.in_process import DiedError, Killed
+from tests.sweep.in_process import DiedError, InProcessPool, Killed
 from workbench.base.ranges import NVTX_VARIABLE
 from workbench.executors import WorkFailure
 from workbench.executors.process import death
 from workbench.measure.race import MeasureSettings, TimedConfig, measure_batch
-from workbench.sweep.evaluators.gpu import CONTEXT_LOST, measure_on_gpu
+from workbench.sweep.choice import WinnerChoice
+from workbench.sweep.evaluators.gpu import CONTEXT_LOST, measure_on_gpu, slow_at_once
 from workbench.sweep.evaluators.timed import BATCH, SESSIONS
 from workbench.trials.trial import Evidence
 
@@ -32,7 +35,7 @@ class SimulatedGpu:
         self.true_us = lambda config: 10.0
         self.verdict = lambda config: None
         self.deadly = lambda config: None
-        self.batches, self.verified, self.labels = [], [], []
+        self.batches, self.verified, self.labels, self.settings = [], [], [], []
         self.rng = np.random.default_rng(7)
         self.seconds = 0.0
 
@@ -42,16 +45,20 @@ class SimulatedGpu:
 
     def measure_on_gpu(self, reference, problem, configs, default, settings, distribution):
         self.labels.append(distribution.label)
+        self.settings.append(settings)
         self.batches.append((default, *configs.values()))
         for config in (default, *configs.values()):
             self._live(self.deadly(config))
-        return measure_batch(
-            [TimedConfig(name, self._timer(config)) for name, config in configs.items()],
+        too_slow = slow_at_once(configs, default, settings, self.true_us)
+        raced = {name: config for name, config in configs.items() if name not in too_slow}
+        result = measure_batch(
+            [TimedConfig(name, self._timer(config)) for name, config in raced.items()],
             default=self._timer(default),
             default_again=self._timer(default),
             settings=settings,
             now=lambda: self.seconds,
         )
+        return replace(result, too_slow=too_slow)
 
     def _live(self, fate):
         if isinstance(fate, int):
@@ -336,6 +343,48 @@ def test_large_spaces_are_measured_in_batches_beside_the_default(bench, gpu, mea
     assert sorted(map(str, finals)) == sorted(map(str, again))
 
 
+def test_what_one_launch_shows_to_be_hopeless_is_not_raced_and_says_so(bench, gpu, measure):
+    gpu.true_us = by_block({1: 10.0, 2: 49.0, 4: 51.0, 8: 9.0})
+    measure()
+    slow = [line for line in bench.journal_lines() if line["status"] == "pruned"]
+    assert {line["config"]["block"] for line in slow} == {4}
+    assert {line["stage"] for line in slow} == {"measure"}
+    assert slow[0]["reason"] == "one launch took 51.0 us, 5.1 times the default's 10.0 us: not raced"
+    assert slow[0]["time_us"] is None
+    assert bench.rows[8].config["block"] == 8
+
+
+def test_finals_race_whatever_the_search_left_them(bench, gpu, measure):
+    measure()
+    assert [settings.too_slow_ratio for settings in gpu.settings][-SESSIONS:] == [None] * SESSIONS
+
+
+def test_the_finals_of_all_problems_come_last_and_share_one_fresh_process(bench, gpu, measure):
+    bench.write(problems="{width: 8, tokens: [8, 16, 32]}", space="{block: [1, 2, 4, 8]}")
+    gpu.true_us = by_block({1: 10.0, 2: 9.0, 4: 7.0, 8: 8.0})
+    renewed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InProcessPool, "renew", lambda pool: renewed.append(len(gpu.batches)))
+        measure()
+    assert len(renewed) == 1
+    assert len(gpu.batches) == renewed[0] + 3 * SESSIONS
+
+
+def test_winners_of_the_search_are_provisional_until_the_finals(bench, gpu, measure):
+    gpu.true_us = by_block({1: 10.0, 2: 9.0, 4: 7.0, 8: 8.0})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WinnerChoice, "winner", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            measure()
+    assert bench.rows[8].evidence == "provisional"
+    assert bench.rows[8].config["block"] == 4
+    text = json.loads(bench.winners_path.read_text())["rows"]["8"]
+    assert (text["evidence"], text["provisional"]) == ("measured", True)
+    measure()
+    assert bench.rows[8].evidence == "measured"
+    assert "provisional" not in bench.winners_path.read_text()
+
+
 def test_progress_counts_every_compile_and_every_trial(bench, gpu, measure):
     measure()
     assert bench.told.workload.done == bench.told.workload.planned == 16
@@ -354,6 +403,9 @@ def test_a_batch_names_what_it_does_for_nsight_and_nothing_within_a_round(monkey
         def inputs(self, *_):
             return None
 
+        def one_launch_us(self, *_):
+            return 1.0
+
         def of_kernel(self, *_):
             return SimpleNamespace(sample=lambda: 1.0)
 
@@ -364,5 +416,6 @@ def test_a_batch_names_what_it_does_for_nsight_and_nothing_within_a_round(monkey
     problem = {"num_experts": 8, "top_k": 2, "dtype": "bfloat16", "tokens": 1}
     measure_on_gpu("routing", problem, {"a": {}}, {}, settings, UNIFORM)
     batch = "batch of 1 routing: num_experts=8 top_k=2 dtype=bfloat16 tokens=1"
-    assert ranges.opened == [batch, f"{batch}/inputs", f"{batch}/graphs", f"{batch}/rounds"]
+    parts = ("inputs", "single launches", "graphs", "rounds")
+    assert ranges.opened == [batch, *(f"{batch}/{part}" for part in parts)]
     assert ranges.open == []

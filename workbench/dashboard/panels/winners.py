@@ -15,7 +15,7 @@ from workbench.dashboard.sources import Results
 from workbench.report.winners import CHANGED, KEPT, NOTHING_TIMED, REPLAYED, config_text
 from workbench.trials.winners import FiledWinner
 
-RANK = ("measured", "modelled", "replayed")
+RANK = ("measured", "modelled", "provisional", "replayed")
 _EMPTY = "No winners here yet: `workbench sweep FILE` writes them."
 _COLUMNS = (
     TableColumn("device", "device"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import geometric_mean
 
 from workbench.sweep.select import TIMED_MARGIN
-from workbench.trials.trial import Final, Trial
+from workbench.trials.trial import Final, Status, Trial
 
 
 def agreed(sessions: Sequence[Final]) -> Final:
@@ -33,6 +33,8 @@ def _joined(parts: Sequence[Final], join: Callable[[Sequence[Trial]], Trial]) ->
 
 
 def _under_all(trials: Sequence[Trial]) -> Trial:
+    if failed := [trial for trial in trials if trial.status is not Status.OK]:
+        return failed[0]
     joined = _agreed(trials)
     intervals = [trial.ratio_ci for trial in trials if trial.ratio_ci is not None]
     if not intervals:

@@ -16,6 +16,7 @@ from workbench.measure.race import BatchResult, MeasureSettings, TimedConfig, me
 from workbench.measure.rounds import Timer
 from workbench.search.strategy import Known
 from workbench.sweep.evaluators.builder import Builder
+from workbench.sweep.evaluators.kept import Kept
 from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.stages.time_model import LaunchShape
 from workbench.trials.trial import Candidate, Stage, Status, Trial
@@ -24,6 +25,9 @@ from workbench.trials.trial import Candidate, Stage, Status, Trial
 CONTEXT_LOST = 86
 
 T = TypeVar("T")
+
+# Of the worker that owns the GPU: what it drew for the problem that it is at.
+_CASES, _TIMED = Kept[Any](), Kept[Any]()
 
 
 class GpuFront:
@@ -119,10 +123,19 @@ def verify_on_gpu(
 ) -> str | None:
     """Verifies a config on the GPU, under each distribution; runs in the GPU's worker."""
     from workbench.sweep.kernels import load_kernel
-    from workbench.sweep.stages.verify import verify
+    from workbench.sweep.stages.verify import draw_case, verify_on
 
-    kernels = [load_kernel(reference).under(distribution) for distribution in distributions]
-    verdicts = (verify(kernel, problem, config, seeds=range(seeds)) for kernel in kernels)
+    def verdict(distribution: RoutingDistribution) -> str | None:
+        kernel = load_kernel(reference).under(distribution)
+        cases = (
+            _CASES.get(
+                (reference, problem), (distribution.label, seed), draw_case, kernel, problem, seed, "cuda"
+            )
+            for seed in range(seeds)
+        )
+        return verify_on(kernel, problem, config, cases)
+
+    verdicts = map(verdict, distributions)
     with marked(f"verify {reference}: {pairs(problem)}"):
         return _on_a_sound_gpu(lambda: next((verdict for verdict in verdicts if verdict), None))
 
@@ -144,22 +157,49 @@ def measure_on_gpu(
 
         kernel, timers = load_kernel(reference).under(distribution), GpuTimers()
         with marked("inputs"):
-            inputs = timers.inputs(kernel, problem)
+            inputs = _TIMED.get((reference, problem), distribution.label, timers.inputs, kernel, problem)
+        with marked("single launches"):
+            too_slow = slow_at_once(
+                configs,
+                default,
+                settings,
+                lambda config: timers.one_launch_us(kernel, problem, config, inputs),
+            )
 
         def timer(config: Config) -> Timer:
             return timers.of_kernel(kernel, problem, config, inputs)
 
         with marked("graphs"):
-            candidates = [TimedConfig(name, timer(config)) for name, config in configs.items()]
+            raced = {name: config for name, config in configs.items() if name not in too_slow}
+            candidates = [TimedConfig(name, timer(config)) for name, config in raced.items()]
             baseline, control = timer(default), timer(default)
         # No range within a round: what is timed is the same with ranges and without.
         with marked("rounds"):
-            return measure_batch(
+            result = measure_batch(
                 candidates, default=baseline, default_again=control, settings=settings, clocks=open_clocks()
             )
+        return replace(result, too_slow=too_slow)
 
     with marked(f"batch of {len(configs)} {reference}: {pairs(problem)}"):
         return _on_a_sound_gpu(measure)
+
+
+def slow_at_once(
+    configs: Mapping[str, Config],
+    default: Config,
+    settings: MeasureSettings,
+    launch_us: Callable[[Config], float],
+) -> dict[str, tuple[float, float]]:
+    """The configs that single launches show to be hopeless, with their time and the default's, microseconds."""
+    if settings.too_slow_ratio is None or not configs:
+        return {}
+    default_us = launch_us(default)
+    times = {name: launch_us(config) for name, config in configs.items()}
+    return {
+        name: (time_us, default_us)
+        for name, time_us in times.items()
+        if time_us > settings.too_slow_ratio * default_us
+    }
 
 
 def _on_a_sound_gpu(task: Callable[[], T]) -> T:

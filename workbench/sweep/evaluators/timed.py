@@ -1,4 +1,4 @@
-"""Times candidates in interleaved rounds beside the default, and the best of them once more in fresh processes.
+"""Times candidates in interleaved rounds beside the default, and the best of them once more in a fresh process.
 
 Where the times come from, a GPU or a recording with noise drawn over it, is a `Timing`'s business, and how a candidate
 comes to be ready for timing a `Front`'s.
@@ -23,7 +23,7 @@ from workbench.trials.trial import Candidate, Evidence, Final, Stage, Status, Tr
 
 BATCH = 24
 FINALISTS = 4
-# Re-timings of the finalists, each in a fresh process: a win that one process shows may be that process's.
+# Re-timings of the finalists, in a process that did not search: a win that one process shows may be that process's.
 SESSIONS = 2
 
 Rows = Sequence[Mapping[str, Any]]
@@ -102,6 +102,7 @@ class TimedEvaluator:
         self._distributions = distributions
         self._default, self._settings = default, settings
         self._record_samples, self._work = record_samples, work
+        self._is_fresh = False
 
     def prepare(self, candidates: Sequence[Candidate]) -> None:
         """Starts whatever can run ahead."""
@@ -133,19 +134,24 @@ class TimedEvaluator:
             yield from self._time_batch(passed[start : start + BATCH], sound)
 
     def finals(self, trials: Sequence[Trial]) -> Final | None:
-        """Times finalists again against the default, with twice the rounds, in fresh processes and rotated order.
+        """Times finalists again against the default, twice, with twice the rounds and in rotated order.
 
-        A ratio's interval is the hull of what the sessions found: a config is ahead only where all of them agree.
+        The process is a fresh one, which all finalists share: whatever made a config look fast in the process that
+        searched, its buffers' places for one, is gone. A ratio's interval is the hull of what both sessions found: a
+        config is ahead only where they agree.
 
         Returns:
             None where there is nothing to time, or no session came to its end.
         """
         if not trials:
             return None
-        settings = replace(self._settings, max_rounds=2 * self._settings.max_rounds, slower_margin=None)
+        rounds = 2 * self._settings.max_rounds
+        settings = replace(self._settings, max_rounds=rounds, slower_margin=None, too_slow_ratio=None)
+        if not self._is_fresh:
+            self._timing.refresh()
+            self._is_fresh = True
         sessions = []
         for session in range(SESSIONS):
-            self._timing.refresh()
             place = session * len(trials) // SESSIONS
             rotated = [*trials[place:], *trials[:place]]
             again = replace(settings, seed=settings.seed + 1 + session)
@@ -206,6 +212,8 @@ class TimedEvaluator:
 
     def _timed(self, trial: Trial, baseline: Config, result: BatchResult) -> Trial:
         """A trial with its times; the baseline's own are those of its control in the same rounds."""
+        if trial.trial in result.too_slow:
+            return _too_slow(trial, *result.too_slow[trial.trial])
         if trial.config == baseline:
             measurement, ratio, ratio_ci = result.default_again, 1.0, (1.0, 1.0)
         else:
@@ -223,3 +231,9 @@ class TimedEvaluator:
             ratio=ratio if has_ratio else None,
             ratio_ci=ratio_ci if has_ratio else None,
         )
+
+
+def _too_slow(trial: Trial, time_us: float, default_us: float) -> Trial:
+    times = f"{time_us / default_us:.1f} times the default's {default_us:.1f} us"
+    reason = f"one launch took {time_us:.1f} us, {times}: not raced"
+    return replace(trial, stage=Stage.MEASURE, status=Status.PRUNED, reason=reason)

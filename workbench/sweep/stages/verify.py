@@ -8,11 +8,33 @@ tensors, and with CPU tensors in Triton's interpreter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 
 from moe_kernels.tunable import Config, Problem, Tensors, TunableKernel
 from workbench.measure.inputs import draw_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a config is verified on.
+
+    Attributes:
+        seed: that the inputs were drawn from.
+        inputs: never written to; each run gets a copy.
+        expected: what the reference makes of them.
+    """
+
+    seed: int
+    inputs: Tensors
+    expected: Tensors
+
+
+def draw_case(kernel: TunableKernel, problem: Problem, seed: int, device: torch.device | str) -> Case:
+    """Draws inputs and asks the reference: worth keeping, since it takes longer than running a config on them."""
+    inputs = draw_inputs(kernel, problem, seed=seed, device=device)
+    return Case(seed, inputs, kernel.reference(inputs, problem))
 
 
 def verify(
@@ -39,19 +61,32 @@ def verify(
     Raises:
         Exception: whatever compiling or launching raises; on CUDA a launch's late error is raised here too.
     """
-    device = torch.device(device)
+    return verify_on(
+        kernel, problem, config, (draw_case(kernel, problem, seed, device) for seed in seeds), device
+    )
+
+
+def verify_on(
+    kernel: TunableKernel,
+    problem: Problem,
+    config: Config,
+    cases: Iterable[Case],
+    device: torch.device | str = "cuda",
+) -> str | None:
+    """As `verify`, on cases that were drawn before."""
     complete = kernel.complete(config)
-    for run, seed in enumerate(seeds):
-        if problem_found := _verify_once(kernel, problem, complete, seed, device, odd=bool(run % 2)):
-            return f"seed {seed}: {' '.join(problem_found.split())}"
+    for run, case in enumerate(cases):
+        if problem_found := _verify_once(
+            kernel, problem, complete, case, torch.device(device), odd=bool(run % 2)
+        ):
+            return f"seed {case.seed}: {' '.join(problem_found.split())}"
     return None
 
 
 def _verify_once(
-    kernel: TunableKernel, problem: Problem, config: Config, seed: int, device: torch.device, *, odd: bool
+    kernel: TunableKernel, problem: Problem, config: Config, case: Case, device: torch.device, *, odd: bool
 ) -> str | None:
-    inputs = draw_inputs(kernel, problem, seed=seed, device=device)
-    untouched = {name: tensor.clone() for name, tensor in inputs.items()}
+    inputs = {name: tensor.clone() for name, tensor in case.inputs.items()}
     outputs = kernel.make_outputs(problem, device)
     for tensor in outputs.values():
         poison(tensor, odd=odd)
@@ -59,9 +94,7 @@ def _verify_once(
         launch.run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return _changed_input(inputs, untouched) or kernel.compare(
-        outputs, kernel.reference(untouched, problem), problem
-    )
+    return _changed_input(inputs, case.inputs) or kernel.compare(outputs, case.expected, problem)
 
 
 def poison(tensor: torch.Tensor, *, odd: bool = False) -> None:
