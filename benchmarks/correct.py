@@ -23,6 +23,7 @@ from triton import knobs
 
 from moe_kernels.registry import TUNABLES
 from moe_kernels.tunable import Config, Problem, Tensors, TunableKernel
+from workbench.base.files import write_whole
 from workbench.measure.inputs import draw_inputs
 from workbench.report.table import Column, Table, print_table
 from workbench.sweep.stages.interpreter import support_bfloat16, support_loop_bounds
@@ -60,12 +61,12 @@ def main() -> int:
         print("error: no CUDA GPU: torch sees none, and kernels are checked on one", file=sys.stderr)
         return 2
     chance = random.Random(arguments.seed)
-    checks = [
-        check for name in TUNABLES for check in check_kernel(TUNABLES[name], arguments.problems, chance)
-    ]
+    checks: list[Check] = []
+    for name in TUNABLES:
+        checks += check_kernel(TUNABLES[name], arguments.problems, chance)
+        if arguments.json:
+            write_json(arguments.json, checks)
     print_table(render(checks))
-    if arguments.json:
-        write_json(arguments.json, checks)
     return int(any(check.wrong for check in checks))
 
 
@@ -190,7 +191,7 @@ def write_json(path: Path, checks: list[Check]) -> None:
         "versions": {"torch": torch.__version__, "triton": triton.__version__},
         "checks": [asdict(check) for check in checks],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

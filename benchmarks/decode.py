@@ -34,6 +34,7 @@ from transformers import Gemma4ForCausalLM as HfModel
 from transformers import Gemma4TextConfig as HfTextConfig
 from transformers import StaticCache
 
+from workbench.base.files import write_whole
 from workbench.models.gemma4 import Gemma4Config, Gemma4ForCausalLM
 from workbench.report.table import Column, Table, print_table
 
@@ -69,10 +70,12 @@ def main() -> int:
     config = config if arguments.layers is None else config.with_layers(arguments.layers)
     model = Gemma4ForCausalLM.random(config, seed=0).eval()
     theirs = same_model_of_transformers(model)
-    results = [measure(model, theirs, batch, arguments.rounds) for batch in arguments.batch]
+    results: list[BatchResult] = []
+    for batch in arguments.batch:
+        results.append(measure(model, theirs, batch, arguments.rounds))
+        if arguments.json:
+            write_json(arguments.json, results)
     print_table(render(results))
-    if arguments.json:
-        write_json(arguments.json, results)
     return int(any(result.missed for result in results))
 
 
@@ -223,7 +226,7 @@ def write_json(path: Path, results: Sequence[BatchResult]) -> None:
         "versions": {"torch": torch.__version__},
         "results": [asdict(result) for result in results],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from moe_kernels.experts.problem import call_of
 from moe_kernels.experts.quantised.problem import GROUPED_WORDS, QUANTISED_WORDS
 from moe_kernels.formats import QuantisedWeights
 from moe_kernels.tunable import Problem, Tensors
+from workbench.base.files import write_whole
 from workbench.base.statistics import bootstrap_median
 from workbench.measure.clocks import ClockReader, open_clocks
 from workbench.measure.inputs import draw_inputs
@@ -96,9 +97,6 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    if arguments.json and not arguments.json.parent.is_dir():
-        print(f"error: {arguments.json}: its folder does not exist", file=sys.stderr)
-        return 2
     timers, results = GpuTimers(), []
     machine, clocks = measure_machine(timers), open_clocks(timers.device)
     for dtype in arguments.dtype:
@@ -106,11 +104,11 @@ def main() -> int:
             print(f"timing {tokens} tokens in {dtype}", file=sys.stderr, flush=True)
             problem = problem_of(dtype, tokens, arguments)
             results.append(run_problem(timers, clocks, machine, problem, arguments))
+            if arguments.json:
+                write_json(arguments.json, results, machine)
         print_table(render([each for each in results if each.problem["dtype"] == dtype], machine, dtype))
     if DENSE in arguments.dtype and len(arguments.dtype) > 1:
         print_table(render_shares(results, arguments))
-    if arguments.json:
-        write_json(arguments.json, results, machine)
     return int(any(arm.wrong for result in results for arm in result.arms.values()))
 
 
@@ -359,7 +357,7 @@ def write_json(path: Path, results: Sequence[ProblemResult], machine: Machine) -
         "settings": dataclasses.asdict(SETTINGS),
         "results": [dataclasses.asdict(result) for result in results],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

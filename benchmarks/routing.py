@@ -28,6 +28,7 @@ import torch
 from moe_kernels import tuned
 from moe_kernels.routing import ROUTING, reference_routing, split_routing
 from moe_kernels.tunable import Config, Problem
+from workbench.base.files import write_whole
 from workbench.base.statistics import Estimate, bootstrap_median, paired_ratios
 from workbench.measure.clocks import ClockReader, open_clocks
 from workbench.measure.inputs import draw_inputs
@@ -83,18 +84,15 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    if arguments.json and not arguments.json.parent.is_dir():
-        print(f"error: {arguments.json}: its folder does not exist", file=sys.stderr)
-        return 2
     timers, results = GpuTimers(), []
     clocks = open_clocks(timers.device)
     for dtype in arguments.dtypes:
         for tokens in arguments.tokens:
             print(f"timing {dtype}, {tokens} tokens", file=sys.stderr, flush=True)
             results.append(run_problem(timers, clocks, tokens, dtype))
+            if arguments.json:
+                write_json(arguments.json, results)
         print_table(render([result for result in results if result.problem["dtype"] == dtype], dtype))
-    if arguments.json:
-        write_json(arguments.json, results)
     return int(any(arm.wrong for result in results for arm in result.arms.values()))
 
 
@@ -245,7 +243,7 @@ def write_json(path: Path, results: Sequence[ProblemResult]) -> None:
         "settings": dataclasses.asdict(SETTINGS),
         "results": [dataclasses.asdict(result) for result in results],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

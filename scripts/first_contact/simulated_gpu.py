@@ -78,6 +78,10 @@ class SimulatedTimers:
     def inputs(self, *arguments: Any, **options: Any) -> None:
         """Nothing is drawn: no kernel runs."""
 
+    def one_launch_us(self, kernel: Any, problem: Any, config: Any, inputs: object) -> float:
+        """One launch of a config."""
+        return self.of_kernel(kernel, problem, config, inputs).sample()
+
     def of_kernel(self, kernel: Any, problem: Any, config: Any, inputs: object) -> SimulatedTimer:
         """A timer of one config."""
         self.clock.wait(CAPTURE_S)

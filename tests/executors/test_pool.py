@@ -208,15 +208,15 @@ def test_where_no_memory_is_left_the_largest_worker_goes(monkeypatch):
     monkeypatch.setattr(memory, "_bytes_of_tree", lambda pid: held.get(pid, 0))
     monkeypatch.setattr(memory, "total_bytes", lambda: 16 * memory.GIB)
     monkeypatch.setattr(memory, "_available_bytes", lambda: memory.GIB)
-    assert memory.too_large(held, 3, 8 * memory.GIB) is None
+    assert memory.too_large(held, 3) is None
     monkeypatch.setattr(memory, "_available_bytes", lambda: 0)
-    assert memory.too_large(held, 3, 8 * memory.GIB) == (
+    assert memory.too_large(held, 3) == (
         1,
         "killed holding 6.0 GiB of memory when none was left",
     )
     # The memory went elsewhere: no worker holds more than its share of it.
-    assert memory.too_large(held, 1, 8 * memory.GIB) is None
-    assert memory.too_large([], 3, 8 * memory.GIB) is None
+    assert memory.too_large(held, 1) is None
+    assert memory.too_large([], 3) is None
 
 
 def test_what_a_container_may_hold_counts_and_its_page_cache_does_not(monkeypatch, tmp_path):
@@ -228,9 +228,18 @@ def test_what_a_container_may_hold_counts_and_its_page_cache_does_not(monkeypatc
     assert memory._available_bytes() == pytest.approx(machine, rel=0.2)
     limit.write_text("10000\n")
     assert memory._available_bytes() == 4000
-    memory.total_bytes.cache_clear()
     assert memory.total_bytes() == 10_000
-    memory.total_bytes.cache_clear()
+    limit.write_text("20000\n")
+    assert memory.total_bytes() == 20_000
+
+
+def test_a_worker_may_hold_more_once_the_machine_has_more(monkeypatch):
+    monkeypatch.delenv(memory.LIMIT_VARIABLE, raising=False)
+    monkeypatch.setattr(memory, "_bytes_of_tree", lambda pid: 6 * memory.GIB)
+    for total, is_culprit in ((8, True), (64, False)):
+        monkeypatch.setattr(memory, "total_bytes", lambda total=total: total * memory.GIB)
+        monkeypatch.setattr(memory, "_available_bytes", lambda: memory.GIB * 60)
+        assert bool(memory.too_large([1], 2)) == is_culprit
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "much"])

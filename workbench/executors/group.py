@@ -23,11 +23,10 @@ class WorkerGroup:
     Args:
         pids: the workers' processes.
         workers: how many there may be.
-        limit: bytes of memory that one may hold.
     """
 
-    def __init__(self, pids: Callable[[], Iterable[int]], workers: int, limit: float) -> None:
-        self._pids, self._workers, self._limit = pids, workers, limit
+    def __init__(self, pids: Callable[[], Iterable[int]], workers: int) -> None:
+        self._pids, self._workers = pids, workers
         self._lock = Lock()
         self._guardian: subprocess.Popen[bytes] | None = None
         self._watcher: Thread | None = None
@@ -62,7 +61,7 @@ class WorkerGroup:
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_EVERY_S):
-            if found := too_large(self._pids(), self._workers, self._limit):
+            if found := too_large(self._pids(), self._workers):
                 pid, self._killed[found[0]] = found
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from workbench.base.errors import InputError
@@ -18,6 +17,7 @@ LIMIT_VARIABLE = "WORKBENCH_WORKER_MEMORY_GIB"
 # A worker that holds this share of the machine's memory is killed, and the largest one is where so little is left.
 WORKER_SHARE, RESERVE_SHARE = 0.5, 0.03
 GIB = 2**30
+_HELD = ("RssAnon:", "RssShmem:")
 # Of a container, by version of cgroups: its limit, and what in its statistics is held and cannot be dropped.
 _CGROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), ("anon", "shmem")),
@@ -25,19 +25,20 @@ _CGROUPS = (
 )
 
 
-def too_large(pids: Iterable[int], workers: int, limit: float) -> tuple[int, str] | None:
+def too_large(pids: Iterable[int], workers: int) -> tuple[int, str] | None:
     """The worker that must go, and why; None while there is memory enough.
+
+    The machine's memory is read anew each time: that of a virtual machine may grow while it is used.
 
     Args:
         pids: of the workers; what they started is counted in.
         workers: how many share the machine: one that holds less than its even share is never the culprit.
-        limit: bytes that one may hold.
     """
     held = {pid: _bytes_of_tree(pid) for pid in pids}
     if not held:
         return None
     largest = max(held, key=lambda pid: held[pid])
-    gib, total = held[largest] / GIB, total_bytes()
+    gib, total, limit = held[largest] / GIB, total_bytes(), worker_limit()
     if held[largest] > limit:
         allowed = f"a worker may hold {limit / GIB:.1f} GiB; {LIMIT_VARIABLE} sets that"
         return largest, f"killed holding {gib:.1f} GiB of memory ({allowed})"
@@ -64,7 +65,6 @@ def worker_limit() -> float:
     return limit
 
 
-@cache
 def total_bytes() -> int:
     """Memory of this machine, or of the container that this process is in."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -98,8 +98,10 @@ def _bytes_of_tree(pid: int) -> int:
 
 
 def _resident_bytes(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """What is held and cannot be dropped; the pages of CUDA's libraries, gigabytes of them, can be read again."""
+    with suppress(OSError, ValueError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(_HELD))
     return 0
 
 

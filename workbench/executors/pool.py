@@ -35,7 +35,8 @@ class WorkerPool(Executor):
         self._timeout_s, self._harmless = timeout_s, frozenset(harmless)
         self._environment = dict(environment or {})
         self._processes: list[WorkerProcess] = []
-        self._group = WorkerGroup(self._pids, jobs, memory.worker_limit())
+        memory.worker_limit()  # Said before any work, where the variable that sets it is wrong.
+        self._group = WorkerGroup(self._pids, jobs)
 
     def renew(self) -> None:
         """Ends the worker processes, whatever they are at; the next task starts fresh ones."""
