@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,21 @@ from workbench.timeline.columns import codes
 from workbench.timeline.launches import latest
 from workbench.timeline.trace import Int
 
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The rank of each process by its name; one that is not named is of rank 0.
+
+    Attributes:
+        of_work: of what stands as the process of GPU work, which is often the number of its device.
+        of_calls: of processes of the host.
+    """
+
+    of_work: Mapping[str, int]
+    of_calls: Mapping[str, int]
+
+
+ONE_RANK = Ranks({}, {})
 _LABELLED = re.compile(r"(.*[^\d\s])\s*-?\d+")
 
 
@@ -21,8 +37,8 @@ def find_ranks(
     call_processes: Sequence[str],
     call_correlation: Int,
     call_start: Int,
-) -> Mapping[str, int]:
-    """The rank of each process, by its name in the trace; processes that are not named are of rank 0.
+) -> Ranks:
+    """Tells ranks apart.
 
     Tools that merge ranks label the processes of each (`[TP01] 7`): what stands before the number is the rank. Without
     labels, and with several processes that launch, work is of the process that launched most of it: the one whose
@@ -40,7 +56,8 @@ def find_ranks(
     labels = {name: found[1] for name in named if (found := _LABELLED.fullmatch(name))}
     if len({labels.get(name) for name in work_processes}) > 1:
         numbers, _ = codes(labels.get(name, "") for name in named)
-        return dict(zip(named, numbers.tolist(), strict=True))
+        ranks = dict(zip(named, numbers.tolist(), strict=True))
+        return Ranks(ranks, ranks)
     return _by_launches(work_processes, correlation, start, call_processes, call_correlation, call_start)
 
 
@@ -51,21 +68,27 @@ def _by_launches(
     call_processes: Sequence[str],
     call_correlation: Int,
     call_start: Int,
-) -> Mapping[str, int]:
+) -> Ranks:
     of_work, workers = codes(work_processes)
     of_call, callers = codes(call_processes)
     if len(callers) < 2 or len(workers) < 2:
-        return {}
+        return ONE_RANK
+    from scipy.optimize import linear_sum_assignment
+
     matched = np.zeros((len(workers), len(callers)), dtype=np.int64)
     for caller in range(len(callers)):
         keys, times = call_correlation[of_call == caller], call_start[of_call == caller]
         call = latest(correlation, start, keys, times)
         comes_before = (call >= 0) & (times[np.maximum(call, 0)] <= start)
         matched[:, caller] = np.bincount(of_work[comes_before], minlength=len(workers))
-    return {
-        **{caller: rank for rank, caller in enumerate(callers)},
-        **{worker: int(matched[at].argmax()) for at, worker in enumerate(workers)},
-    }
+    of = matched.argmax(axis=1)
+    if len(workers) == len(callers):
+        # One GPU each, in the order in which they stand in the file where the counts don't tell.
+        of[:] = linear_sum_assignment(matched, maximize=True)[1]
+    return Ranks(
+        of_work=dict(zip(workers, of.tolist(), strict=True)),
+        of_calls={caller: rank for rank, caller in enumerate(callers)},
+    )
 
 
 def within_ranks(numbers: Int, ranks: Int) -> Int:

@@ -121,9 +121,9 @@ def _cut(trace: Trace, chosen: Sequence[Annotation], described: str) -> Steps:
     numbers: dict[tuple[str, int], int] = {}
     owner = np.full(len(trace.work), -1, dtype=np.int64)
     for rank in np.unique(trace.work.rank).tolist():
-        _cut_rank(
-            trace, [each for each in chosen if each.rank == rank], owner, numbers, trace.work.rank == rank
-        )
+        # A process that names no steps goes by those of the others.
+        own = [each for each in chosen if each.rank == rank] or chosen
+        _cut_rank(trace, own, owner, numbers, trace.work.rank == rank)
     return _steps(owner, [name for name, _ in numbers], described)
 
 

@@ -28,8 +28,8 @@ class ClassShare:
         launches: of kernels, copies and fills.
         time_us: the sum of their durations.
         exclusive_us: of it the time in which nothing of another class runs: the most that is saved without it.
-        share_busy: `time_us` of the busy time; shares add up to more than 1 where work overlaps.
-        share_span: `time_us` of the span.
+        share_busy: `time_us` of all devices' busy time; shares add up to more than 1 where streams overlap.
+        share_span: `time_us` of the span, times the number of devices.
     """
 
     name: KernelClass
@@ -182,7 +182,7 @@ def summarise(analysis: Analysis) -> Summary:
         per_step=_per_step(analysis, steps),
         steps=steps,
         devices=tuple(_devices(analysis)) if len(trace.devices) > 1 else (),
-        kernels=_kernels(analysis, total),
+        kernels=_kernels(analysis),
         reliable=not reasons,
         reasons=reasons,
         notes=(*trace.notes, *_notes(analysis.steps)),
@@ -192,7 +192,8 @@ def summarise(analysis: Analysis) -> Summary:
 def stretch(name: str, work: Work, classes: Int) -> Stretch:
     """The figures of some work, which is sorted by start."""
     busy, length = union_length(work.start, work.end), span(work.start, work.end)
-    shares = [_share(CLASSES[each], work, classes == each, busy, length) for each in np.unique(classes)]
+    of_devices = device_time(work)
+    shares = [_share(CLASSES[each], work, classes == each, *of_devices) for each in np.unique(classes)]
     return Stretch(
         name=name,
         start_us=microseconds(work.start[0]) if len(work) else 0.0,
@@ -201,6 +202,16 @@ def stretch(name: str, work: Work, classes: Int) -> Stretch:
         span_us=microseconds(length),
         classes=tuple(sorted(shares, key=lambda share: -share.time_us)),
     )
+
+
+def device_time(work: Work) -> tuple[int, int]:
+    """The busy time and the span of all devices together, ns: shares of these never exceed what there is."""
+    devices = np.unique(work.device).tolist()
+    if len(devices) < 2:
+        return union_length(work.start, work.end), span(work.start, work.end)
+    parts = [work.take(work.device == device) for device in devices]
+    busy = sum(union_length(part.start, part.end) for part in parts)
+    return busy, len(parts) * span(work.start, work.end)
 
 
 def microseconds(nanoseconds: float) -> float:
@@ -270,7 +281,7 @@ def _class_per_step(name: KernelClass, steps: Sequence[Stretch], layers: int | N
     )
 
 
-def _kernels(analysis: Analysis, total: Stretch) -> tuple[KernelShare, ...]:
+def _kernels(analysis: Analysis) -> tuple[KernelShare, ...]:
     """Kernels by name and class; counts and times of all steps in one pass each."""
     work, trace = analysis.trace.work, analysis.trace
     keys, key = np.unique(work.name * len(CLASSES) + analysis.classes, return_inverse=True)
@@ -282,14 +293,15 @@ def _kernels(analysis: Analysis, total: Stretch) -> tuple[KernelShare, ...]:
     step_us = np.array([np.bincount(key[each], times[each], minlength=len(keys)) for each in members]) / 1000
     layers = analysis.layers.count
     per_step = np.median(step_launches, axis=0)
+    busy, length = device_time(work)
     return tuple(
         KernelShare(
             name=trace.names[keys[at] // len(CLASSES)],
             kernel_class=CLASSES[keys[at] % len(CLASSES)],
             launches=int(launches[at]),
             time_us=round(float(time_us[at]), 3),
-            share_busy=ratio(float(time_us[at]), total.busy_us),
-            share_span=ratio(float(time_us[at]), total.span_us),
+            share_busy=ratio(1000 * float(time_us[at]), busy),
+            share_span=ratio(1000 * float(time_us[at]), length),
             launches_per_step=float(per_step[at]),
             launches_per_layer=float(per_step[at]) / layers if layers else None,
             step_us=spread_of(step_us[:, at].tolist()),

@@ -19,7 +19,7 @@ from workbench.timeline.decode import Decoded, Details, RawEvent, decode, is_coa
 from workbench.timeline.devices import device_labels, device_names
 from workbench.timeline.flaws import DAY_NS, Oddities, find_flaws, outlasting
 from workbench.timeline.launches import find_launches, find_ops, graph_launches, kernel_launches
-from workbench.timeline.ranks import find_ranks, within_ranks
+from workbench.timeline.ranks import Ranks, find_ranks, within_ranks
 from workbench.timeline.trace import CPU_OP, KERNEL, MEMCPY, MEMSET, Annotation, Basis, Int, Trace, Work
 from workbench.timeline.unpack import read_unpacked
 
@@ -146,7 +146,7 @@ class _Labels:
 def _trace(decoded: Decoded, groups: Groups, path: Path, basis: Basis) -> Trace:
     timed = _timed(groups, basis, path, decoded.damage)
     calls, ranks = _ranked_calls(groups, timed)
-    of_work = _ranks_of(timed.events, ranks)
+    of_work = _ranks_of(timed.events, ranks.of_work)
     correlation = within_ranks(ids([each.correlation for each in timed.args]), of_work)
     work, labels = _work(timed, correlation, calls, groups, ranks, basis)
     graph = within_ranks(ids([each.graph_id for each in timed.args]), of_work)
@@ -198,7 +198,7 @@ def _near(starts: Int) -> slice:
     return slice(first, last) if last - first >= NEARLY_ALL * len(starts) else slice(0, len(starts))
 
 
-def _ranked_calls(groups: Groups, timed: _Timed) -> tuple[_Calls, Mapping[str, int]]:
+def _ranked_calls(groups: Groups, timed: _Timed) -> tuple[_Calls, Ranks]:
     """The calls that launch, and the rank of each process."""
     events = [event for event in _of(groups, LAUNCHES) if event.args]
     starts, valid = nanoseconds([event.ts for event in events], timed.origin)
@@ -213,7 +213,7 @@ def _ranked_calls(groups: Groups, timed: _Timed) -> tuple[_Calls, Mapping[str, i
         numbers,
         starts,
     )
-    return _Calls(events, within_ranks(numbers, _ranks_of(events, ranks)), starts), ranks
+    return _Calls(events, within_ranks(numbers, _ranks_of(events, ranks.of_calls)), starts), ranks
 
 
 def _ranks_of(events: Sequence[RawEvent], ranks: Mapping[str, int]) -> Int:
@@ -223,7 +223,7 @@ def _ranks_of(events: Sequence[RawEvent], ranks: Mapping[str, int]) -> Int:
 
 
 def _work(
-    timed: _Timed, correlation: Int, calls: _Calls, groups: Groups, ranks: Mapping[str, int], basis: Basis
+    timed: _Timed, correlation: Int, calls: _Calls, groups: Groups, ranks: Ranks, basis: Basis
 ) -> tuple[Work, _Labels]:
     name, names = codes(texts(event.name for event in timed.events))
     device, devices = codes(_devices(timed, basis))
@@ -242,7 +242,7 @@ def _work(
         stream=stream,
         launched=launched,
         op=op,
-        rank=_ranks_of(timed.events, ranks),
+        rank=_ranks_of(timed.events, ranks.of_work),
         row=np.arange(len(timed.events), dtype=np.int64),
     )
     return work, _Labels(names, ops, devices, streams)
@@ -251,6 +251,8 @@ def _work(
 def _no_work(basis: Basis, groups: Groups) -> str:
     if basis == "cpu":
         return "holds no CPU ops (events of category cpu_op)"
+    if not groups:
+        return "holds no GPU events, nor any others that last (`ph` X): it is no trace, or an empty one"
     ops = len(_of(groups, OPS))
     hint = f"; it holds {ops:,} CPU ops, which --cpu takes instead" if ops else ""
     return f"holds no GPU events (category kernel, gpu_memcpy or gpu_memset){hint}"
@@ -276,14 +278,16 @@ def _leaves(raw: Sequence[RawEvent], starts: Int, lengths: Int) -> tuple[list[Ra
     return [raw[at] for at in leaves.tolist()], starts[leaves], lengths[leaves]
 
 
-def _ops(groups: Groups, timed: _Timed, launched: Int, ranks: Mapping[str, int]) -> tuple[Int, list[str]]:
+def _ops(groups: Groups, timed: _Timed, launched: Int, ranks: Ranks) -> tuple[Int, list[str]]:
     calls = [event for event in _of(groups, OPS) if event.args]
     starts, has_start = nanoseconds([event.ts for event in calls], timed.origin)
     lengths, has_length = nanoseconds([event.dur for event in calls])
     keys = ids([event.args.external_id for event in calls if event.args])
     keys[~(has_start & has_length)] = -1
-    keys = within_ranks(keys, _ranks_of(calls, ranks))
-    external = within_ranks(ids([each.external_id for each in timed.args]), _ranks_of(timed.events, ranks))
+    keys = within_ranks(keys, _ranks_of(calls, ranks.of_calls))
+    external = within_ranks(
+        ids([each.external_id for each in timed.args]), _ranks_of(timed.events, ranks.of_work)
+    )
     op = find_ops(external, launched, keys, starts, starts + lengths)
     used, position = np.unique(op[op >= 0], return_inverse=True)
     name, names = codes(texts(calls[at].name for at in used.tolist()))
@@ -310,7 +314,11 @@ def _kinds(raw: Sequence[RawEvent]) -> Int:
     return np.array([KINDS.get(each.lower(), CPU_OP) for each in categories], dtype=np.int64)[category]
 
 
-def _annotations(groups: Groups, origin: int, ranks: Mapping[str, int]) -> tuple[Annotation, ...]:
+def _is_on_gpu(event: RawEvent) -> bool:
+    return str(event.cat).lower() == "gpu_user_annotation"
+
+
+def _annotations(groups: Groups, origin: int, ranks: Ranks) -> tuple[Annotation, ...]:
     events = _of(groups, ANNOTATIONS)
     starts, has_start = nanoseconds([event.ts for event in events], origin)
     lengths, has_length = nanoseconds([event.dur for event in events])
@@ -321,9 +329,9 @@ def _annotations(groups: Groups, origin: int, ranks: Mapping[str, int]) -> tuple
             name=text(event.name),
             start=int(start),
             end=int(end),
-            on_gpu=str(event.cat).lower() == "gpu_user_annotation",
+            on_gpu=_is_on_gpu(event),
             lane=f"{event.pid}:{event.tid}",
-            rank=ranks.get(text(event.pid), 0),
+            rank=(ranks.of_work if _is_on_gpu(event) else ranks.of_calls).get(text(event.pid), 0),
         )
         for event, (start, end), is_valid in zip(events, times, valid, strict=True)
         if is_valid
