@@ -40,7 +40,7 @@ from workbench.timeline.layers import Layers
 from workbench.timeline.record import summary_record
 from workbench.timeline.spread import Spread
 from workbench.timeline.summary import PerStep, Stretch, Summary
-from workbench.timeline.trace import GraphLaunches
+from workbench.timeline.trace import GraphLaunches, KernelLaunches
 
 SLOWER = 1.03
 LADDER = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
@@ -203,6 +203,7 @@ def steps(path: Path, draw: Draw, factors: Factors, name: int, jitter: Jitter, r
         gaps=Gaps(0, 0.0, 0.0, 0.0, 0.0, 0.0, launch_bound=False),
         coverage=1.0,
         graphs=GraphLaunches(0, 0),
+        kernel_launches=KernelLaunches(0, 0),
         layers=Layers(30, "drawn"),
         per_step=PerStep(STEPS, "drawn", span_us=spread, busy_us=spread, period_us=None, classes=()),
         steps=tuple(Stretch("step", 0.0, 1, each, each, ()) for each in spans),

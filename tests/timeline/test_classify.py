@@ -20,7 +20,7 @@ from tests.timeline.traces import (
 )
 from workbench.base.errors import InputError
 from workbench.base.yaml import read_yaml
-from workbench.timeline.classify import by_names
+from workbench.timeline.classify import by_names, weakly_named
 from workbench.timeline.kernel_classes import CLASSES
 from workbench.timeline.patterns import MAX_NAME, check_pattern
 from workbench.timeline.rules import load_rules
@@ -129,6 +129,31 @@ def rules():
 )
 def test_a_kernel_has_the_class_that_its_name_says(rules, name, expected):
     assert CLASSES[by_names([name], rules.names)[0]] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # A layout of the KV cache is what this attention is instantiated with.
+        (
+            "_ZN7ck_tile6kentryILi2ENS_38FmhaBatchPrefillWithPagedKVCacheKernelINS_40BlockFmhaBatchPrefillPipeline",
+            "attention",
+        ),
+        # What stands before the name of a function is where it is from, not what it does.
+        ("void fbgemm_gpu::permute_2D_data_kernel<int, long>(int)", "other"),
+        ("void fbgemm_gpu::split_embedding_codegen_forward_kernel<float>(int)", "embedding"),
+        ("void gemm_library::rms_norm_kernel<float>(float*)", "norm"),
+    ],
+)
+def test_a_functions_own_name_goes_before_what_it_is_in_and_instantiated_with(rules, name, expected):
+    assert CLASSES[by_names([name], rules.names)[0]] == expected
+
+
+def test_a_class_that_the_functions_own_name_does_not_tell_is_weak(rules):
+    copy = (
+        "void at::native::elementwise_kernel<128, 4, at::native::direct_copy_kernel_cuda(int)::lambda>(int)"
+    )
+    assert weakly_named([copy, "flash_fwd_kernel", "zyxw"], rules) == {copy}
 
 
 def test_the_shipped_rules_obey_what_is_asked_of_a_users_file():

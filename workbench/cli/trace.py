@@ -50,6 +50,9 @@ def summary(
     ] = None,
     rules: RulesFile = None,
     top: Top = 20,
+    unsure: Annotated[
+        bool, typer.Option("--unsure", help="Also list kernels whose class their own name does not tell.")
+    ] = False,
     cpu: Cpu = False,
     csv: CsvFile = None,
     parquet: ParquetFile = None,
@@ -63,14 +66,17 @@ def summary(
     Examples:
         workbench trace summary decode.json.gz
         workbench trace summary decode.json.gz --what-if routing=0.25x
+        workbench trace summary decode.json.gz --unsure
         workbench trace summary decode.json.gz --rules mine.yaml --markdown
         workbench trace summary decode.json.gz --csv kernels.csv
     """
     import msgspec
 
-    from workbench.report.trace_summary import summary_tables
+    from workbench.report.trace_summary import summary_tables, unsure_table
+    from workbench.timeline.classify import weakly_named
     from workbench.timeline.frames import kernels_frame
     from workbench.timeline.record import summary_record
+    from workbench.timeline.rules import load_rules
     from workbench.timeline.summary import summarise
     from workbench.timeline.what_if import forecast, parse_factors
 
@@ -79,7 +85,11 @@ def summary(
     forecasted = forecast(found, factors) if factors else None
     write_frame(csv, parquet, lambda: kernels_frame(found))
     record = msgspec.to_builtins(summary_record(found, forecasted)) if as_json else None
-    _show(record or summary_tables(found, forecasted, top=top), markdown)
+    tables = summary_tables(found, forecasted, top=top)
+    if unsure:
+        weak = weakly_named([each.name for each in found.kernels], load_rules(rules))
+        tables = (*tables, unsure_table([each for each in found.kernels if each.name in weak]))
+    _show(record or tables, markdown)
 
 
 @trace.command()

@@ -8,6 +8,8 @@ from dataclasses import replace
 from workbench.base.text import brief
 from workbench.report.table import Column, Table
 from workbench.report.trace_cells import count, kernel_name, percent, spread, us, yes_no
+from workbench.timeline.idle import Gaps
+from workbench.timeline.own_names import own_name
 from workbench.timeline.summary import ClassShare, KernelShare, Summary
 from workbench.timeline.what_if import Forecast
 
@@ -55,7 +57,8 @@ def _overview(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "span", f"{us(total.span_us)} us"
     yield "busy", f"{us(total.busy_us)} us, {percent(1 - gaps.idle_share)} of the span"
     yield "idle", f"{us(gaps.idle_us)} us in {gaps.count:,} gaps, the longest {us(gaps.longest_us)} us"
-    yield "launch-bound", f"{yes_no(gaps.launch_bound)}; {us(gaps.waiting_us)} us idle for want of launches"
+    if summary.basis == "gpu":
+        yield "launch-bound", _launch_bound(gaps)
     yield "coverage", f"{percent(summary.coverage)} of the kernels' time is of a known class"
     if summary.graphs.count:
         yield (
@@ -67,6 +70,12 @@ def _overview(summary: Summary) -> Iterator[tuple[str, str]]:
     if step.period_us:
         yield "step to step", f"{spread(step.period_us)} us"
     yield "layers", f"{summary.layers.count or 'unknown'}: {summary.layers.source}"
+
+
+def _launch_bound(gaps: Gaps) -> str:
+    if gaps.launch_bound is None:
+        return "unknown: the trace does not say when the work was launched"
+    return f"{yes_no(gaps.launch_bound)}; {us(gaps.waiting_us)} us idle for want of launches"
 
 
 def classes_table(summary: Summary) -> Table:
@@ -97,10 +106,11 @@ def classes_table(summary: Summary) -> Table:
 
 
 def kernels_table(summary: Summary, top: int) -> Table:
-    """The kernels that take most time."""
+    """The kernels that take most time of a step."""
     hidden = len(summary.kernels) - top
+    ordered = sorted(summary.kernels, key=lambda kernel: -kernel.step_us.median)
     return Table(
-        title="A step by kernel",
+        title="A step by kernel" + (", median of the steps" if summary.per_step.count > 1 else ""),
         columns=(
             Column("class", style="bold"),
             Column("launches", "right"),
@@ -110,8 +120,33 @@ def kernels_table(summary: Summary, top: int) -> Table:
             Column("of span", "right"),
             Column("kernel"),
         ),
-        rows=tuple(_kernel_row(each) for each in summary.kernels[:top]),
-        notes=(f"{hidden:,} more take less. Shares are of the whole trace.",) if hidden > 0 else (),
+        rows=tuple(_kernel_row(each) for each in ordered[:top]),
+        notes=(f"{hidden:,} more take less; --top lists them.",) if hidden > 0 else (),
+    )
+
+
+def unsure_table(kernels: Sequence[KernelShare]) -> Table:
+    """The kernels whose class something other than their own name tells."""
+    return Table(
+        title="Kernels whose class their own name does not tell",
+        columns=(
+            Column("class", style="bold"),
+            Column("us a step", "right"),
+            Column("of busy", "right"),
+            Column("own name"),
+            Column("kernel"),
+        ),
+        rows=tuple(
+            (
+                each.kernel_class,
+                us(each.step_us.median),
+                percent(each.step_share_busy or 0.0),
+                brief(own_name(each.name), 40),
+                kernel_name(each.name, 60),
+            )
+            for each in kernels
+        ),
+        notes=("--rules FILE takes rules of your own; docs/timelines.md has their form.",),
     )
 
 
@@ -121,8 +156,8 @@ def _kernel_row(kernel: KernelShare) -> tuple[str, ...]:
         count(kernel.launches_per_step),
         count(kernel.launches_per_layer),
         us(kernel.step_us.median),
-        percent(kernel.share_busy),
-        percent(kernel.share_span),
+        percent(kernel.step_share_busy or 0.0),
+        percent(kernel.step_share_span or 0.0),
         kernel_name(kernel.name),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from workbench.timeline.kernel_classes import CLASSES, KernelClass
+from workbench.timeline.own_names import own_name
 from workbench.timeline.patterns import shortened
 from workbench.timeline.rules import Rule, Rules, SequenceRule, first_match
 from workbench.timeline.trace import MEMCPY, MEMSET, NO_TIME, Int, Trace
@@ -35,8 +36,25 @@ def classify(trace: Trace, rules: Rules) -> Int:
 
 def by_names(names: Sequence[str], rules: Sequence[Rule]) -> Int:
     """The class of each name alone; `other` where no rule knows it."""
-    found = (first_match(rules, shortened(name)) or "other" for name in names)
-    return np.fromiter((_NUMBER[each] for each in found), dtype=np.int64, count=len(names))
+    return np.fromiter((_NUMBER[by_name(name, rules)[0]] for name in names), dtype=np.int64, count=len(names))
+
+
+def by_name(name: str, rules: Sequence[Rule]) -> tuple[KernelClass, bool]:
+    """The class of a name, and whether its function's own name says so.
+
+    What a function is in and is instantiated with says less: an attention kernel takes a layout of the KV cache. It is
+    asked where the function's own name is unknown, or says only how it works.
+    """
+    own = first_match(rules, shortened(own_name(name)))
+    if own is not None and own not in GENERIC:
+        return own, True
+    whole = first_match(rules, shortened(name))
+    return whole or "other", whole is None or whole == own
+
+
+def weakly_named(names: Sequence[str], rules: Rules) -> frozenset[str]:
+    """The names of which the function's own part does not tell the class."""
+    return frozenset(name for name in names if not by_name(name, rules.names)[1])
 
 
 def _refine_by_op(trace: Trace, rules: Rules, classes: Int) -> None:

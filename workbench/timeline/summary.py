@@ -68,8 +68,10 @@ class KernelShare(msgspec.Struct, frozen=True, kw_only=True):
         name: as in the trace.
         kernel_class: its class here; a kernel that has several by its context stands there once for each.
         time_us: the sum of its durations.
-        share_busy: of the busy time.
+        share_busy: of the busy time of all devices.
         share_span: of the span.
+        step_share_busy: of a step's busy time, median over the steps; None in a summary of an older version.
+        step_share_span: of a step's span, likewise.
         launches_per_step: median over the steps.
         launches_per_layer: of a step; None where the layers are unknown.
         step_us: time a step.
@@ -85,6 +87,8 @@ class KernelShare(msgspec.Struct, frozen=True, kw_only=True):
     launches_per_step: float
     launches_per_layer: float | None
     step_us: Spread
+    step_share_busy: float | None = None
+    step_share_span: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +298,8 @@ def _kernels(analysis: Analysis) -> tuple[KernelShare, ...]:
     layers = analysis.layers.count
     per_step = np.median(step_launches, axis=0)
     busy, length = device_time(work)
+    of_steps = np.array([device_time(work.take(each)) for each in members]).T / 1000
+    step_shares = np.median(step_us / np.maximum(of_steps, 1e-9)[:, :, None], axis=1)
     return tuple(
         KernelShare(
             name=trace.names[keys[at] // len(CLASSES)],
@@ -305,6 +311,8 @@ def _kernels(analysis: Analysis) -> tuple[KernelShare, ...]:
             launches_per_step=float(per_step[at]),
             launches_per_layer=float(per_step[at]) / layers if layers else None,
             step_us=spread_of(step_us[:, at].tolist()),
+            step_share_busy=float(step_shares[0, at]),
+            step_share_span=float(step_shares[1, at]),
         )
         for at in np.argsort(-time_us, kind="stable")
     )
