@@ -6,6 +6,7 @@ from functools import cache
 from itertools import groupby
 from multiprocessing import forkserver
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,7 @@ WARM = {"spawn": "forkserver"}
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also the long tests (make test-all)")
+    parser.addoption("--cases", type=int, metavar="N", help="of each test at most N cases, spread over all")
     parser.addoption("--gpu-files", action="store_true", help="collect what needs a GPU where there is none")
 
 
@@ -45,11 +47,26 @@ def pytest_collection_modifyitems(config, items):
     unwanted = set() if config.getoption("--all") else {"long"}
     unwanted |= set() if takes_gpu_tests(config) else {"gpu"}
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
+    left_out += surplus_cases(items, config.getoption("--cases"))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     dropped = set(left_out)
     workers = config.workerinput["workercount"] if hasattr(config, "workerinput") else 1
     items[:] = slow_files_first([item for item in items if item not in dropped], workers)
+
+
+def surplus_cases(items, most):
+    """The cases of each test beyond so many: drawn from its name, so that they are the same each time."""
+    if most is None:
+        return []
+    by_test = {}
+    for item in items:
+        by_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [
+        case
+        for name, cases in by_test.items()
+        for case in Random(name).sample(cases, max(len(cases) - most, 0))
+    ]
 
 
 def slow_files_first(items, workers):

@@ -157,6 +157,7 @@ def test_journals_locks_and_half_files_stay_out_of_the_wheel(wheel):
     assert [part for part in folders_and_files if part.startswith(".")] == []
 
 
+@pytest.mark.long
 def test_every_installed_module_imports_from_where_the_wheel_was_installed(loaded, installed):
     assert len(loaded["ours"]) > 50
     assert [file for file in loaded["ours"] if not Path(file).is_relative_to(installed)] == []

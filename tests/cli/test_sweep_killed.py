@@ -46,7 +46,7 @@ def assert_ends_as_if_nothing_had_happened(killed, undisturbed):
     assert left == set()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_killed_while_it_compiles_and_between_trials_ends_with_the_same_winners(tmp_path):
     undisturbed = command(tmp_path / "undisturbed", SHORT)
     undisturbed.finish()

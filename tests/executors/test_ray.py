@@ -73,6 +73,7 @@ def test_what_a_task_does_to_its_process_is_told_as_on_one_machine(workers):
     assert workers.submit(tasks.add, 1, 1).result() == 2
 
 
+@pytest.mark.long
 def test_a_task_over_its_time_is_killed(site):
     with site.workers(1, timeout_s=2) as workers:
         assert workers.submit(tasks.hang).result() == WorkFailure("timeout", "killed after 2 s")
@@ -106,6 +107,7 @@ def test_a_node_that_dies_costs_only_the_tasks_in_flight(cluster, site, tmp_path
     assert again.isdisjoint(done)
 
 
+@pytest.mark.long
 def test_a_task_that_takes_its_node_along_thrice_is_the_culprit(workers):
     failure = workers.submit(tasks.kill_its_parent).result()
     assert failure.kind == "crashed"
@@ -159,6 +161,7 @@ def test_an_address_where_nobody_listens_is_one_error_at_once(scheme):
         pass
 
 
+@pytest.mark.long
 def test_somebody_who_listens_and_is_no_cluster_is_one_error_in_time():
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_accept, args=(server,), daemon=True).start()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("warm_workers")
 # How many times a sweep is killed at random; the more, the rarer the moments that are met.
 KILLS = 12
 # How many workers of a sweep are killed where not one after the other.
-FEW_VICTIMS = 3
+FEW_VICTIMS = 2
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ def running(tmp_path):
         command.kill(process)
 
 
+@pytest.mark.long
 def test_the_same_sweep_twice_says_who_holds_the_lock_and_harms_nobody(running):
     command, process = running
     process.send_signal(signal.SIGSTOP)
@@ -50,6 +51,7 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_that_is_said(running):
     assert "continues after" not in command.finish().stderr
 
 
+@pytest.mark.long
 def test_an_interrupted_process_leaves_no_lock(running):
     command, process = running
     process.send_signal(signal.SIGINT)

@@ -35,8 +35,8 @@ def candidate(reference, tokens=8, **config):
     return Candidate({**problem, "tokens": tokens}, kernel.complete(config))
 
 
-def test_the_targets_pass_their_tests_in_the_interpreter():
-    assert_pass_in_interpreter(Path(__file__).with_name("interpreted_targets.py"))
+def test_the_targets_pass_their_tests_in_the_interpreter(pytestconfig):
+    assert_pass_in_interpreter(pytestconfig, Path(__file__).with_name("interpreted_targets.py"))
 
 
 @pytest.mark.parametrize("reference", list(ENGINE_TARGETS))

@@ -100,5 +100,6 @@ def ties(probabilities):
     return torch.isclose(ordered[:, top_k - 1], ordered[:, top_k], rtol=2e-2)
 
 
-def test_the_kernels_run_in_a_patched_model():
-    assert_pass_in_interpreter(Path(__file__).with_name("interpreted_model.py"))
+@pytest.mark.long
+def test_the_kernels_run_in_a_patched_model(pytestconfig):
+    assert_pass_in_interpreter(pytestconfig, Path(__file__).with_name("interpreted_model.py"))

@@ -12,5 +12,5 @@ KERNELS = ("interpreted_kernel.py", "interpreted_quantised.py")
 
 
 @pytest.mark.slow
-def test_kernels_pass_their_tests_and_those_of_both_paths_in_the_interpreter():
-    assert_pass_in_interpreter(*(HERE / name for name in (*KERNELS, *BOTH_PATHS)))
+def test_kernels_pass_their_tests_and_those_of_both_paths_in_the_interpreter(pytestconfig):
+    assert_pass_in_interpreter(pytestconfig, *(HERE / name for name in (*KERNELS, *BOTH_PATHS)))

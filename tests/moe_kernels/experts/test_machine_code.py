@@ -8,7 +8,7 @@ from moe_kernels.experts import EXPERTS, EXPERTS_DECODE
 from workbench.sweep.stages.compile import compile_candidate
 from workbench.trials.trial import Candidate
 
-CAPABILITIES = [90, 100, 120]
+CAPABILITIES = [90, *(pytest.param(each, marks=pytest.mark.long) for each in (100, 120))]
 GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704, "dtype": "bf16"}
 GATE_UP, DOWN = 1, -2
 VARIANTS = [

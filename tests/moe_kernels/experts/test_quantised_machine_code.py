@@ -15,7 +15,12 @@ from workbench.trials.trial import Candidate
 GEMMA = {"num_experts": 128, "top_k": 8, "hidden_size": 2816, "intermediate_size": 704}
 INT4, PER_CHANNEL = {"dtype": "int4_w4a16", "group_size": 16}, {"dtype": "int4_w4a16"}
 FP8, NVFP4 = {"dtype": "fp8_w8a8"}, {"dtype": "nvfp4"}
-COMPILES = [(INT4, 90), (PER_CHANNEL, 120), (FP8, 80), (FP8, 90), (NVFP4, 90), (NVFP4, 100)]
+COMPILES = [
+    (INT4, 90),
+    (FP8, 80),
+    (NVFP4, 100),
+    *(pytest.param(*each, marks=pytest.mark.long) for each in ((PER_CHANNEL, 120), (FP8, 90), (NVFP4, 90))),
+]
 # Two words in a loop's prologue, where e4m3 is widened by hand on sm_80.
 MOST_SPILLS = 8
 has_dot_scaled = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
@@ -47,7 +52,7 @@ def test_every_format_compiles_on_tensor_cores_and_hardly_spills(compiled, capab
 
 @pytest.mark.slow
 @pytest.mark.skipif(not has_dot_scaled, reason="this Triton cannot compile a scaled product")
-@pytest.mark.parametrize("capability", [100, 120])
+@pytest.mark.parametrize("capability", [100, pytest.param(120, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kernel", [EXPERTS, EXPERTS_DECODE], ids=lambda kernel: kernel.name)
 def test_the_scaled_product_compiles_where_it_is_not_pruned(compiled, capability, kernel):
     assert kernel.reject_on({"dtype": "nvfp4"}, {"dot_scaled": 1}, capability) is None
@@ -56,8 +61,10 @@ def test_the_scaled_product_compiles_where_it_is_not_pruned(compiled, capability
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", [90, 120])
-@pytest.mark.parametrize("stages", [2, 4])
+@pytest.mark.parametrize(
+    ("capability", "stages"),
+    [(90, 4), (120, 2), *(pytest.param(*each, marks=pytest.mark.long) for each in ((90, 2), (120, 4)))],
+)
 def test_packed_weights_are_staged_packed(compiled, capability, stages):
     """What a ranking takes for their shared memory is near what they take, and far from that of 16-bit weights."""
     config = {"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 64, "BLOCK_SIZE_K": 128, "num_stages": stages}

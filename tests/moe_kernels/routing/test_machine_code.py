@@ -12,7 +12,7 @@ from workbench.sweep.stages.compile import compile_candidate
 from workbench.trials.trial import Candidate
 
 pytestmark = pytest.mark.slow
-CAPABILITIES = [80, 90, 100, 120]
+CAPABILITIES = [90, 120, *(pytest.param(each, marks=pytest.mark.long) for each in (80, 100))]
 
 
 @pytest.fixture
