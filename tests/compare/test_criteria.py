@@ -52,7 +52,9 @@ def test_what_is_only_printed_does_not_count():
     "rule", ["", "tpot_p50_ms>2", "tpot_p50_ms>0.02", "tpot_p50_ms<2%", "tpot_p50_ms>-1%", "a b>1%", ">1%"]
 )
 def test_another_form_is_refused_with_the_right_one(rule):
-    with pytest.raises(InputError, match=r"--fail-on: must be METRIC, METRIC>PERCENT% or missing"):
+    with pytest.raises(
+        InputError, match=r"--fail-on: must be METRIC, METRIC>PERCENT%, missing or unresolved"
+    ):
         counted(rule)
 
 

@@ -21,7 +21,8 @@ FailOn = Annotated[
     typer.Option(
         "--fail-on",
         metavar="METRIC[>PERCENT%],...",
-        help="What alone counts: worse by more than that; or `missing`, rows that B lacks.",
+        help="What alone counts: worse by more than that; also `missing` (rows that B lacks) and `unresolved` "
+        "(figures too noisy to tell).",
     ),
 ]
 PrintOnly = Annotated[
@@ -96,7 +97,7 @@ def compare(
     ttft_p50_ms 5 %; others are printed until --fail-on names them. Modelled and replayed times are never judged.
 
     Exit codes: 0 no regression, 1 a regression or a failed check, 2 bad input, what must not be compared, or nothing
-    that could be judged.
+    that could be judged: every figure is too noisy to tell, say.
 
     Examples:
         workbench compare results-main results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,6 +10,9 @@ from workbench.compare.entry import Better
 
 SCHEMA = "workbench.compare/1"
 
+MOST_REPEATS = 100
+# ((1.96 + 0.84) / 1.96)^2: with so many times the repeats that just suffice, four of five comparisons tell.
+POWER = 2.04
 # `same`: the whole interval lies within the limit. `unresolved`: it does not, and nothing is proven either.
 Verdict: TypeAlias = Literal["regression", "improvement", "same", "unresolved", "no interval", "not timed"]
 
@@ -46,6 +50,22 @@ class Judged:
         """Whether it could have failed the gate."""
         return self.counts and self.verdict not in ("no interval", "not timed")
 
+    @property
+    def more_repeats(self) -> float | None:
+        """About how many times as many repeats of A and B would tell; None where it is told, or has no interval.
+
+        An interval shrinks with the square root of the repeats. It has to leave out no change where B is beyond the
+        limit, and to lie within the limit where it is not; `POWER` makes that likely and not just even odds.
+        """
+        if self.verdict != "unresolved" or self.change is None or self.low is None or self.high is None:
+            return None
+        if self.low <= -1.0 or math.isinf(self.high):
+            return math.inf
+        reach = (math.log1p(self.high) - math.log1p(self.low)) / 2
+        log = abs(math.log1p(self.change))
+        needed = log if abs(self.change) > self.limit else math.log1p(self.limit) - log
+        return POWER * (reach / needed) ** 2 if needed > 0 else math.inf
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -61,6 +81,7 @@ class Comparison:
         missing: rows that B lacks.
         added: rows that A lacks.
         missing_fails: whether those that B lacks fail the gate.
+        unresolved_fails: whether a figure that is too noisy to tell does.
         unjudged: metrics that were to be judged and were nowhere.
         notes: what limits the comparison.
     """
@@ -74,6 +95,7 @@ class Comparison:
     missing: tuple[str, ...]
     added: tuple[str, ...]
     missing_fails: bool
+    unresolved_fails: bool
     unjudged: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -95,14 +117,47 @@ class Comparison:
     @property
     def failed(self) -> bool:
         """Whether the gate failed: exit code 1."""
-        return bool(self.failures or self.regressions or (self.missing_fails and self.missing))
+        missing, unresolved = self.missing_fails and self.missing, self.unresolved_fails and self.unresolved
+        return bool(self.failures or self.regressions or missing or unresolved)
+
+    @property
+    def unresolved(self) -> tuple[Judged, ...]:
+        """The figures that could have failed the gate, and are too noisy to tell whether they should."""
+        return tuple(each for each in self.judged if each.verdict == "unresolved")
+
+    @property
+    def cannot_tell(self) -> bool:
+        """Whether not one figure was resolved; of equal figures there is nothing to tell."""
+        return (
+            bool(self.judged) and self.unresolved == self.judged and any(each.change for each in self.judged)
+        )
 
     @property
     def void(self) -> str | None:
         """Why the gate says nothing (exit code 2); None where it says something, or where nothing differs at all."""
-        if self.failed or not self.unjudged:
+        if self.failed:
+            return None
+        if self.cannot_tell:
+            return f"cannot tell: {self.what_would_tell}"
+        if not self.unjudged:
             return None
         return f"{', '.join(self.unjudged)}: differs, and could be judged nowhere; {self._why}"
+
+    @property
+    def what_would_tell(self) -> str:
+        """How many more repeats would resolve the first of the figures that are too noisy."""
+        nearest = min(self.unresolved, key=lambda each: each.more_repeats or math.inf)
+        more = nearest.more_repeats or math.inf
+        times = (
+            f"about {math.ceil(more)} times as many"
+            if more <= MOST_REPEATS
+            else f"over {MOST_REPEATS} times as many"
+        )
+        count = len(self.unresolved)
+        figures = (
+            "the only figure is" if len(self.judged) == 1 else f"{count} of {len(self.judged)} figures are"
+        )
+        return f"{figures} too noisy under the limit; {times} repeats would tell {nearest.metric} of {nearest.label}"
 
     @property
     def _why(self) -> str:

@@ -10,8 +10,8 @@ from workbench.base.errors import InputError
 from workbench.base.text import brief, suggestion
 from workbench.compare.entry import GateMetric
 
-# What `--fail-on` takes besides metrics: rows that B lacks.
-MISSING = "missing"
+# What `--fail-on` takes besides metrics: rows that B lacks, and figures that are too noisy to tell.
+MISSING, UNRESOLVED = "missing", "unresolved"
 _RULE = re.compile(r"\s*([A-Za-z0-9_]{1,64})\s*(?:>\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%)?\s*", re.ASCII)
 
 
@@ -23,11 +23,13 @@ class Criteria:
         limits: metrics that alone count, each with its limit, None for its own; empty where all count as they do.
         print_only: metrics that are shown and do not count.
         missing: whether rows that B lacks fail the gate.
+        unresolved: whether a figure that is too noisy to tell fails it.
     """
 
     limits: Mapping[str, float | None] = field(default_factory=dict)
     print_only: frozenset[str] = frozenset()
     missing: bool = False
+    unresolved: bool = False
 
     def of(self, metrics: Sequence[GateMetric]) -> tuple[GateMetric, ...]:
         """The metrics of a kind as they count here."""
@@ -52,8 +54,8 @@ def make_criteria(
 
     Args:
         metrics: of all kinds at hand.
-        fail_on: `METRIC` (with its own limit), `METRIC>PERCENT%` (worse by more than that), or `missing`; several
-            with commas between them. Where metrics are named, those alone count.
+        fail_on: `METRIC` (with its own limit), `METRIC>PERCENT%` (worse by more than that), `missing` or
+            `unresolved`; several with commas between them. Where metrics are named, those alone count.
         print_only: metrics that are shown and do not count.
 
     Raises:
@@ -61,13 +63,13 @@ def make_criteria(
     """
     by_name = {_normal(metric.name): metric for metric in metrics}
     limits = _limits(by_name, fail_on)
-    missing = MISSING in limits
-    limits.pop(MISSING, None)
+    asked = {word for word in (MISSING, UNRESOLVED) if word in limits}
+    limits = {name: limit for name, limit in limits.items() if name not in asked}
     names = [part.strip() for text in print_only for part in text.split(",")]
     shown = frozenset(_find(by_name, name, "--print-only").name for name in names)
     if both := sorted(shown & limits.keys()):
         raise InputError(f"{both[0]} cannot both count and only be printed", key="--print-only")
-    return Criteria(limits, shown, missing)
+    return Criteria(limits, shown, missing=MISSING in asked, unresolved=UNRESOLVED in asked)
 
 
 def _limits(by_name: Mapping[tuple[str, ...], GateMetric], fail_on: Sequence[str]) -> dict[str, float | None]:
@@ -76,12 +78,13 @@ def _limits(by_name: Mapping[tuple[str, ...], GateMetric], fail_on: Sequence[str
         parts = _RULE.fullmatch(rule)
         if parts is None:
             raise InputError(
-                f"must be METRIC, METRIC>PERCENT% or {MISSING}, as in time_us>2%, got {brief(rule, 60)!r}",
+                f"must be METRIC, METRIC>PERCENT%, {MISSING} or {UNRESOLVED}, as in time_us>2%, "
+                f"got {brief(rule, 60)!r}",
                 key="--fail-on",
             )
         name, percent = parts.groups()
-        if name == MISSING and percent is None:
-            found[MISSING] = None
+        if name in (MISSING, UNRESOLVED) and percent is None:
+            found[name] = None
         else:
             limit = None if percent is None else float(percent) / 100
             found[_find(by_name, name, "--fail-on").name] = limit

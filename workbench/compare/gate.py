@@ -16,7 +16,7 @@ from workbench.compare.ratios import RUN_TO_RUN, collect
 from workbench.compare.result_kinds import KINDS
 from workbench.compare.sides import read_sides
 
-_ORDER = ("regression", "improvement", "unresolved", "no interval", "same", "not timed")
+_ORDER = ("regression", "unresolved", "improvement", "no interval", "same", "not timed")
 
 
 def compare(
@@ -73,6 +73,7 @@ def compare(
         missing=tuple(label for found in matches for label in found.only_a),
         added=tuple(label for found in matches for label in found.only_b),
         missing_fails=criteria.missing,
+        unresolved_fails=criteria.unresolved,
         unjudged=tuple(_unjudged(figures, criteria)),
         notes=(*(note for found in matches for note in found.notes), *_notes(pairs)),
     )

@@ -24,6 +24,8 @@ def finding(comparison: Comparison) -> str:
         parts.append(f"{_count(len(comparison.regressions), 'figure')} of {len(comparison.judged)} got worse")
     if comparison.missing_fails and comparison.missing:
         parts.append(f"{_count(len(comparison.missing), 'row')} missing in B")
+    if comparison.unresolved_fails and comparison.unresolved:
+        parts.append(comparison.what_would_tell)
     if parts:
         return f"FAILED, {', '.join(parts)}."
     if comparison.void:
@@ -35,10 +37,12 @@ def _passed(comparison: Comparison) -> str:
     judged, better = len(comparison.judged), len(comparison.improvements)
     if not judged:
         return "Nothing differs, and nothing was judged"
-    unresolved = sum(each.verdict == "unresolved" for each in comparison.judged)
-    told = f"No regression in {_count(judged, 'figure')}"
+    unresolved = len(comparison.unresolved)
+    if unresolved == judged:
+        return f"Nothing differs in {_count(judged, 'figure')}, which are too noisy to tell more"
+    told = f"No regression in {_count(judged - unresolved, 'figure')}"
     told += f", {better} better" if better else ""
-    return told + (f", {unresolved} too noisy to tell" if unresolved else "")
+    return told + (f"; {unresolved} more too noisy to tell" if unresolved else "")
 
 
 def _count(number: int, noun: str) -> str:
