@@ -244,7 +244,7 @@ def rehearsed(tmp_path_factory):
     options = ("--rehearse", "--out", out, "--steps", "doctor,backend-quick")
     command = [str(PROJECT / "scripts" / "gpu_run"), *map(str, options)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    wait_for((out / "rehearsal" / "rehearsal.json").exists)
+    wait_for((out / "rehearsal" / "call-1" / "steps.json").exists)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     return out, script("gpu_run", *options)

@@ -45,7 +45,9 @@ class Step:
 
 def sweep(name: str, what: str, file: str, call: int, limit_s: float) -> Step:
     """A sweep of the GPU at hand into the output's results; it goes on from its journal."""
-    command = ("workbench", "sweep", f"sweeps/{file}.yaml", "--device", "auto", "--out", "{out}/results")
+    # `--gpus 1`: without a GPU this is an error, not a sweep that ranks by a model.
+    options = ("--device", "auto", "--gpus", "1", "--out", "{out}/results")
+    command = ("workbench", "sweep", f"sweeps/{file}.yaml", *options)
     return Step(
         name=name,
         what=what,

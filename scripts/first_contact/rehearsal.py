@@ -15,7 +15,7 @@ from pathlib import Path
 
 from first_contact.archive import archives_in, unpack
 from first_contact.plan import CALLS, LATER, Step
-from first_contact.runner import INTERRUPTED, run_steps, started
+from first_contact.runner import INTERRUPTED, read_outcomes, run_steps, started
 from first_contact.simulated_gpu import CLOCK_VARIABLE, SECONDS_VARIABLE
 
 RECORD = "rehearsal.json"
@@ -49,7 +49,11 @@ class SimulatedMachine:
 
     def __init__(self, call: int, out: Path, record: Path) -> None:
         self._call, self._out, self._record = call, out, record
-        self._now = sum(turn.seconds for turn in read_turns(record) if turn.call == call)
+        # A rehearsal that was killed right after a turn does not know what came of it, and takes it again.
+        known = read_outcomes(out)
+        turns = [turn for turn in read_turns(record) if turn.call != call or turn.step in known]
+        write_turns(record, turns)
+        self._now = sum(turn.seconds for turn in turns if turn.call == call)
 
     def now(self) -> float:
         """Seconds since the call began."""

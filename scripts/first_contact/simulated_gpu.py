@@ -197,6 +197,7 @@ def install(clock: Clock) -> None:
     gpu = detect.DetectedGpu(GPU_NAME, like.compute_capability, figures)
     detect.detect_gpu = lambda: gpu
     evaluator.measure_batch = partial(evaluator.measure_batch, now=clock.now)  # type: ignore[assignment]
+    site.detect_gpu_ids = lambda: ("0",)
     site.WorkerPool = SimulatedWorkers  # type: ignore[assignment, misc]
     timers.GpuTimers = SimulatedTimers  # type: ignore[assignment, misc]
     clocks.open_clocks = lambda *_: clocks.NullClocks("the GPU is simulated")
