@@ -381,3 +381,20 @@ def test_rows_that_say_nothing_of_the_kernel_on_the_device_are_refused(
     assert code == 1
     assert f"none taken; not {why}" in told
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_that_is_killed_takes_its_step_along(tmp_path):
+    text = (
+        "import subprocess, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from first_contact.runner import started\n"
+        "out = Path(sys.argv[2])\n"
+        "with started((str(out / 'step.py'),), out) as process:\n"
+        "    (out / 'pid').write_text(str(process.pid)); process.wait()\n"
+    )
+    (tmp_path / "step.py").write_text("import time; time.sleep(600)")
+    run = subprocess.Popen([sys.executable, "-c", text, str(PROJECT / "scripts"), str(tmp_path)])
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    run.kill()
+    run.wait()
+    assert not wait_until_gone([int((tmp_path / "pid").read_text())])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -25,6 +26,9 @@ PACKING_S = 10.0
 # How often what a running step wrote is packed.
 PACK_EVERY_S = 20.0
 INTERRUPTED = 130
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,21 @@ def started(
             [sys.executable, *([words[0]] if words[0].endswith(".py") else ["-m", words[0]]), *words[1:]],
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            # A group of its own to be ended by, and no session: what outlives this process is found in its session.
+            process_group=0,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no other threads here
             env={**os.environ, **environment(out), **(more or {})},
         )
         try:
             yield process
         finally:
             end(process)
+
+
+def _die_with_parent() -> None:
+    """Has this process killed when its parent is: a sweep left behind would hold its lock, and the GPU."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def environment(out: Path) -> dict[str, str]:
