@@ -10,14 +10,20 @@ from workbench.executors import Executor
 from workbench.search.strategy import Known
 from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.evaluators.work_count import WorkCount
-from workbench.sweep.stages.compile import code_identity, compile_candidate, compiled, meta_launches
+from workbench.sweep.stages.compile import (
+    code_identity,
+    compile_candidate,
+    compiled,
+    loop_bounds,
+    meta_launches,
+)
 from workbench.sweep.stages.screen import why_unlaunchable
 from workbench.sweep.stages.time_model import LaunchShape, known_launches
 from workbench.trials.trial import Candidate, Stage, Status, Trial, digest
 
 
 class Builder:
-    """Compiles candidates, each distinct machine code once, and screens them against the device; from any thread.
+    """Compiles candidates, each distinct machine code once for the same loop bounds, and screens them; from any thread.
 
     Args:
         subject: what is swept.
@@ -42,7 +48,9 @@ class Builder:
             return subject.failed(candidate, error)
         with self._lock:
             if identity not in self._builds:
-                arguments = (subject.reference, candidate, subject.device.compute_capability)
+                launched = subject.runs(candidate)
+                capability = subject.device.compute_capability
+                arguments = (launched.reference, launched.candidate, capability)
                 self._work.planned += 1
                 self._builds[identity] = self._work.watch(
                     self._pool.submit(compile_candidate, *arguments), Stage.COMPILE
@@ -74,6 +82,8 @@ class Builder:
     def _identify(self, candidate: Candidate) -> tuple[str, tuple[tuple[int, int, int], ...]]:
         key = digest([dict(candidate.problem), dict(candidate.config)])
         if key not in self._launches:
-            launches = meta_launches(self._subject.kernel, candidate)
-            self._launches[key] = (code_identity(launches), tuple(launch.grid for launch in launches))
+            launched = self._subject.runs(candidate)
+            launches = meta_launches(launched.kernel, launched.candidate)
+            identity = digest([code_identity(launches), *map(loop_bounds, launches)])
+            self._launches[key] = (identity, tuple(launch.grid for launch in launches))
         return self._launches[key]
