@@ -67,6 +67,7 @@ class Resources:
         streamed_bytes: that a block loads from tensors in device memory, scales and other small ones left out; None
             where that is not known.
         in_flight_bytes: the most of them that a block's loads have under way together; None likewise.
+        has_loops: whether the last four depend on the launch's arguments beside the code.
     """
 
     registers: int
@@ -77,6 +78,7 @@ class Resources:
     critical_cycles: int | None
     streamed_bytes: int | None = None
     in_flight_bytes: int | None = None
+    has_loops: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,7 +152,7 @@ def _how_weights_are_read(backend: str, problem: Problem, tokens: int, device: D
     least = _ROWS_OF_FP8.get(capability // 10, 0)
     if rows >= least:
         return f"; {dtype} is multiplied on FP8 tensor cores"
-    return f"; {dtype} is widened to fp16 in registers, as sm_{capability} multiplies FP8 from {least} rows on, not {rows}"
+    return f"; {dtype} is widened to fp16 in registers, as blocks have {rows} rows and sm_{capability} needs {least}"
 
 
 def config_for(backend: str, problem: Problem, tokens: int, device: Device) -> Config:

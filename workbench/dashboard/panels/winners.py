@@ -88,7 +88,7 @@ def finding(winners: Sequence[FiledWinner]) -> str:
     """What the best evidence says of all winners together."""
     evidence, counted = best_evidence(winners)
     if evidence == labels.MODELLED:
-        return f"{told_modelled(winners)}."
+        return f"{labels.count(len(counted), 'modelled row')}, none measured."
     mean = mean_speedup(counted)
     ahead = sum(not each.row.kept_default for each in counted)
     timed = "" if evidence == labels.MEASURED else ", read back"
@@ -105,13 +105,6 @@ def best_evidence(winners: Sequence[FiledWinner]) -> tuple[str, list[FiledWinner
     """The winners of the strongest evidence there is: figures of different evidence are never averaged."""
     evidence = next(each for each in RANK if any(winner.row.evidence == each for winner in winners))
     return evidence, [winner for winner in winners if winner.row.evidence == evidence]
-
-
-def told_modelled(winners: Sequence[FiledWinner]) -> str:
-    """How many rows are modelled and how many measured: all that modelled ones are good for as a headline."""
-    modelled = sum(each.row.evidence == labels.MODELLED for each in winners)
-    measured = sum(each.row.evidence == labels.MEASURED for each in winners)
-    return f"{labels.count(modelled, 'modelled row')}, {f'{measured:,}' if measured else 'none'} measured"
 
 
 def mean_speedup(winners: Sequence[FiledWinner]) -> float | None:

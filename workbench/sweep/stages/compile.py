@@ -159,6 +159,7 @@ def _resources(launch: KernelLaunch, streamed: set[int]) -> Resources:
         critical_cycles=ptx.critical_cycles,
         streamed_bytes=ptx.streamed_bytes,
         in_flight_bytes=ptx.in_flight_bytes,
+        has_loops=ptx.has_loops,
     )
 
 

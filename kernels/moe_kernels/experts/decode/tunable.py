@@ -152,7 +152,7 @@ def _expert_launch(
 
 
 def _rounds(call: RoutedCall) -> float:
-    """How often a group's programs multiply BLOCK_M slots, to be expected: for its mean of slots if in use, else never."""
+    """How often a program multiplies BLOCK_M slots, to be expected: an expert in use has the mean of slots."""
     in_use = experts_problem.expected_experts(call.num_tokens, call.num_experts, call.top_k)
     rounds = ceil(call.num_slots / in_use / BLOCK_M)
     return in_use * rounds / min(call.num_slots, call.num_experts)

@@ -16,7 +16,7 @@ _WIDTH = re.compile(r"(?:\.v(\d))?\.[bsuf](\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class StreamedLoad:
     """One load of streamed memory.
 
     Attributes:
@@ -34,9 +34,9 @@ class Load:
         return self.instruction.kind == "copy"
 
 
-def streamed_loads(flow: Flow, given: Given) -> tuple[Load, ...]:
+def streamed_loads(flow: Flow, given: Given) -> tuple[StreamedLoad, ...]:
     """The loads whose address comes from a parameter that is streamed, in an order in which they can run."""
-    found: list[Load] = []
+    found: list[StreamedLoad] = []
     shares: dict[str | None, float] = {}
     origins: dict[str, frozenset[int]] = {}
     for number in flow.order:
@@ -45,12 +45,12 @@ def streamed_loads(flow: Flow, given: Given) -> tuple[Load, ...]:
                 if each.predicate not in shares:
                     shares[each.predicate] = active_share(flow, each, given)
                 size = _bytes(each) * given.threads * shares[each.predicate]
-                found.append(Load(number, each, size))
+                found.append(StreamedLoad(number, each, size))
             origins.update(dict.fromkeys(each.writes, _written_origin(each, origins)))
     return tuple(found)
 
 
-def in_flight_bytes(flow: Flow, loads: Mapping[int, Load]) -> float:
+def in_flight_bytes(flow: Flow, loads: Mapping[int, StreamedLoad]) -> float:
     """The most bytes that a thread block's loads have under way together.
 
     A copy to shared memory is under way until its group was waited for, a load until an instruction needs its

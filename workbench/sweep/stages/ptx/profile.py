@@ -14,7 +14,7 @@ from math import prod
 
 from workbench.sweep.stages.ptx.flow import Flow
 from workbench.sweep.stages.ptx.instructions import Instruction
-from workbench.sweep.stages.ptx.memory import Load, in_flight_bytes, streamed_loads
+from workbench.sweep.stages.ptx.memory import StreamedLoad, in_flight_bytes, streamed_loads
 from workbench.sweep.stages.ptx.values import Given, trips
 
 # Cycles from issue until a dependent instruction can issue, rounded from published microbenchmarks (Volta:
@@ -44,12 +44,14 @@ class PtxProfile:
         critical_cycles: latency of the longest dependence chain, cycles.
         streamed_bytes: that a block loads from streamed tensors.
         in_flight_bytes: the most of them that its loads have under way together.
+        has_loops: whether all this depends on the launch's arguments.
     """
 
     instructions: dict[str, int] | None
     critical_cycles: int | None
     streamed_bytes: int | None
     in_flight_bytes: int | None
+    has_loops: bool
 
 
 def profile(ptx: str, given: Given) -> PtxProfile:
@@ -59,7 +61,7 @@ def profile(ptx: str, given: Given) -> PtxProfile:
     weights = _weights(flow, given)
     in_flight = round(in_flight_bytes(flow, {id(load.instruction): load for load in loads}))
     if weights is None:
-        return PtxProfile(None, None, None, in_flight)
+        return PtxProfile(None, None, None, in_flight, has_loops=True)
     counts: Counter[str] = Counter()
     cycles = 0.0
     for number in flow.order:
@@ -72,10 +74,11 @@ def profile(ptx: str, given: Given) -> PtxProfile:
         critical_cycles=round(cycles),
         streamed_bytes=round(sum(load.bytes * weights[load.block] for load in _counted(flow, loads))),
         in_flight_bytes=in_flight,
+        has_loops=bool(flow.loops),
     )
 
 
-def _counted(flow: Flow, loads: Sequence[Load]) -> Iterator[Load]:
+def _counted(flow: Flow, loads: Sequence[StreamedLoad]) -> Iterator[StreamedLoad]:
     """Without the copies that fill a pipeline before its loop: as many at the loop's end copy nothing."""
     depth = max((len(flow.around(load.block)) for load in loads if load.is_copy), default=0)
     return (load for load in loads if not load.is_copy or len(flow.around(load.block)) == depth)
