@@ -189,6 +189,21 @@ def test_the_halves_of_a_register_are_followed():
     assert profile(text, integers={1: 9}).instructions["scalar"] == 18
 
 
+def test_what_is_added_to_a_wide_product_is_wide():
+    text = kernel(
+        "ld.param.b32 %r9, [kernel_param_1]",
+        "mad.wide.u32 %rd9, %r9, 64, -64",
+        "mov.b64 %rd1, 0",
+        "$L__BB0_1:",
+        "ex2.approx.f32 %f1, %f2",
+        "add.s64 %rd1, %rd1, 64",
+        "setp.ne.b64 %p1, %rd9, %rd1",
+        "@%p1 bra $L__BB0_1",
+        "ret",
+    )
+    assert profile(text, integers={1: 12}).instructions["special"] == 11
+
+
 STREAMED = {"integers": {1: 320}, "streamed": frozenset({0}), "threads": 128}
 
 

@@ -15,7 +15,7 @@ from workbench.sweep.stages.ptx.flow import Flow, Loop
 from workbench.sweep.stages.ptx.instructions import Instruction
 
 # Loops that run longer are taken as unknown.
-MOST_TRIPS = 100_000
+MOST_TRIPS = 10_000
 THREAD = "%tid.x"
 _PARAMETER = re.compile(r"_param_(\d+)\]?$")
 _TYPE = re.compile(r"\.(pred|[sub](?:16|32|64))$")
@@ -121,6 +121,9 @@ class Values:
         if kind is None or not operands or None in operands:
             return None
         typed = [_wrapped(value, kind[1]) for value in operands if value is not None]
+        if "wide" in parts:
+            # What is added to a product of twice the width has that width itself.
+            typed[2:] = [value for value in operands[2:] if value is not None]
         if parts[0] == "setp":
             compare = _COMPARISONS.get(parts[1])
             return int(compare(*typed)) if compare and len(parts) == 3 else None
