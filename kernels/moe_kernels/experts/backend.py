@@ -145,7 +145,7 @@ def _how_weights_are_read(backend: str, problem: Problem, tokens: int, device: D
     if dtype != Fp8.dtype_word:
         return f"; {dtype} is widened to the dtype of the activations in registers"
     if capability is None:
-        return ""
+        return f"; {dtype} is multiplied on FP8 tensor cores or widened to fp16, by GPU and rows of a block"
     if capability < _FP8_CAPABILITY:
         return f"; {dtype} is widened to fp16 in registers, as sm_{capability} has no FP8 tensor cores"
     rows = int(config_for(backend, problem, tokens, device).get("BLOCK_SIZE_M", BLOCK_M))
