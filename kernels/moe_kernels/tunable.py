@@ -84,6 +84,8 @@ class KernelLaunch:
         arguments: the kernel's run-time arguments by name: tensors and numbers.
         constexprs: its `tl.constexpr` arguments by name.
         options: `num_warps`, `num_stages`, `enable_fp_fusion` and the like.
+        data_trips: how often a loop runs whose end the data decide, to be expected as a mean over all programs; None
+            where the kernel has no such loop or nothing is known of it, which leaves its time on other GPUs unknown.
     """
 
     kernel: Any
@@ -91,6 +93,7 @@ class KernelLaunch:
     arguments: Mapping[str, Any]
     constexprs: Mapping[str, Any]
     options: Mapping[str, Any]
+    data_trips: float | None = field(default=None, kw_only=True)
 
     def run(self) -> None:
         """Launches the kernel on the current stream (or in Triton's interpreter)."""
@@ -165,6 +168,9 @@ class TunableKernel:
             experts as the distribution says; None for a kernel to which no routing matters.
         exchanged: values of the parameters that engines' tables do not have, under which tables are exchanged; the best
             such config is kept beside a winner that has others.
+        runs: `(problem, config, device slug) -> (kernel's name, config)`, where configs stand for configs of other
+            kernels that ship here: what is launched on that GPU, and so what is compiled and verified for it; None
+            for a kernel that runs itself.
         interpreter_problem: `(problem, config) -> problem`, a small problem with the same block remainders (at most
             8 programs), for Triton's interpreter; None shortens the ladder only.
     """
@@ -185,6 +191,7 @@ class TunableKernel:
     reject_on: Callable[[Problem, Config, int], str | None] = _accepts_everywhere
     routed_inputs: Callable[[Problem, torch.device, RoutingDistribution], Tensors] | None = None
     exchanged: Mapping[str, Value] = field(default_factory=dict)
+    runs: Callable[[Problem, Config, str], tuple[str, Config]] | None = None
     interpreter_problem: Callable[[Problem, Config], Problem] | None = None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -102,12 +103,23 @@ def test_every_rung_of_a_file_stands_in_its_detail(dashboard):
 
 def test_nothing_modelled_looks_measured(dashboard):
     row = panel(dashboard, "winners").blocks[0].rows[1]
-    assert texts(row)[4:8] == ["~1.50x", "~1.50x at 1", "3 of 3", "modelled"]
+    assert texts(row)[4:8] == ["-", "-", "3 of 3", "modelled"]
     assert not any(bar.timed for bar in row.cells[3].bars)
     assert all(
         rung.cells[2].text == "modelled" and rung.cells[3].text.startswith("~") for rung in row.detail.rows
     )
+    assert {rung.cells[6].text for rung in row.detail.rows} == {"ahead"}
     assert any("nothing was timed" in note for note in panel(dashboard, "winners").notes)
+
+
+def test_modelled_rows_are_counted_and_no_speed_up_is_told(tmp_path):
+    modelled = a_row(evidence="modelled", ci_us=None, time_us=0.1)
+    write_winners(tmp_path, {1: modelled, 8: modelled})
+    dashboard = read(tmp_path)
+    assert panel(dashboard, "winners").finding == "2 modelled rows, none measured."
+    assert [(each.label, each.value) for each in dashboard.highlights] == [("Modelled rows", "2")]
+    assert "none measured" in dashboard.highlights[0].detail
+    assert not re.search(r"\d+\.\d\dx", json.dumps(payload(dashboard)))
 
 
 def test_figures_of_different_evidence_are_never_averaged(tmp_path):

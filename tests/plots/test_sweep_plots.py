@@ -67,9 +67,17 @@ def test_the_title_is_the_geometric_mean_over_the_default(recorded):
 def test_what_was_not_measured_is_marked(recorded):
     run = recorded([trial(None, 4.0, evidence=Evidence.MODELLED)])
     info = collect_convergence(run, run.problems)
-    assert info.heading.title.startswith("~")
-    assert "~1.00x" in texts(named(sweep_plots(run, run.problems), "convergence")).splitlines()
+    assert info.heading.title == "Best modelled time so far, 1 trials"
+    assert "x" not in {
+        line[-1:] for line in texts(named(sweep_plots(run, run.problems), "convergence")).splitlines()
+    }
     assert "nothing was timed" in info.heading.subtitle
+
+
+def test_what_was_read_from_a_recording_is_marked(recorded):
+    run = recorded([trial(None, 4.0, evidence=Evidence.REPLAYED)])
+    assert collect_convergence(run, run.problems).heading.title.startswith("~")
+    assert "~1.00x" in texts(named(sweep_plots(run, run.problems), "convergence")).splitlines()
 
 
 def test_a_default_that_is_not_recorded_is_known_by_its_ratio_of_one(recorded):

@@ -133,6 +133,9 @@ def _winners_highlights(results: Results) -> list[Highlight]:
     if not results.winners:
         return []
     evidence, counted = winners.best_evidence(results.winners)
+    if evidence == labels.MODELLED:
+        told = "none measured; a lookup takes only measured ones"
+        return [Highlight("Modelled rows", f"{len(counted):,}", told, "devices")]
     mean = winners.mean_speedup(counted)
     best = max(counted, key=lambda each: each.row.speedup or 0.0)
     where = f"{labels.plain(best.kernel, 40)}, {labels.count(best.tokens, 'token')}, {labels.device_label(best.device)}"

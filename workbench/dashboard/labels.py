@@ -11,6 +11,7 @@ from workbench.dashboard.blocks import Cell
 
 LONGEST = 400
 MEASURED = "measured"
+MODELLED = "modelled"
 
 
 def plain(value: object, length: int = LONGEST) -> str:
@@ -36,8 +37,8 @@ def time_us(value: float | None, evidence: str) -> str:
 
 
 def times(speedup: float | None, evidence: str) -> str:
-    """A speed-up."""
-    return "-" if speedup is None else f"{about(evidence)}{speedup:.2f}x"
+    """A speed-up; a modelled one is no figure to show."""
+    return "-" if speedup is None or evidence == MODELLED else f"{about(evidence)}{speedup:.2f}x"
 
 
 def moment(date: str) -> datetime | None:

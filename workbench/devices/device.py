@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Of a GPU of which nothing is said; assumed, see the catalogue.
+MEMORY_LATENCY_S = 650e-9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -24,6 +27,7 @@ class Device:
         l2_bytes: L2 cache, bytes.
         memory_bytes: device memory, bytes.
         bandwidth_bytes_per_s: peak device-memory bandwidth.
+        memory_latency_s: from a load's issue to its data where many are under way; what a model of bandwidth takes.
         sources: where each of these figures comes from, by field name.
     """
 
@@ -41,6 +45,7 @@ class Device:
     l2_bytes: int
     memory_bytes: int
     bandwidth_bytes_per_s: float
+    memory_latency_s: float = MEMORY_LATENCY_S
     sources: Mapping[str, str] = field(repr=False, hash=False)
 
     @property

@@ -16,6 +16,8 @@ from pydantic import (
     field_validator,
 )
 
+from workbench.devices.device import MEMORY_LATENCY_S
+
 Kib = Annotated[float, Field(gt=0, le=4096)]
 
 
@@ -40,7 +42,7 @@ Name = Annotated[
 ]
 Alias = Annotated[str, *_written(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}", "one word of letters, digits and ._+-")]
 Arch = Annotated[str, *_written(r"sm_[1-9][0-9]{1,2}", "an architecture, for example sm_89")]
-Figure = Literal["sm_count", "clock_ghz", "l2_mib", "memory_gib", "bandwidth_gb_per_s"]
+Figure = Literal["sm_count", "clock_ghz", "l2_mib", "memory_gib", "bandwidth_gb_per_s", "memory_latency_ns"]
 
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -91,6 +93,12 @@ class DeviceEntry(_Entry):
     bandwidth_gb_per_s: float = Field(
         gt=0, le=1_000_000, description="Memory bandwidth, GB/s (1000^3 bytes)."
     )
+    memory_latency_ns: float = Field(
+        default=MEMORY_LATENCY_S * 1e9,
+        gt=0,
+        le=100_000,
+        description="From a load's issue to its data where many are under way, ns.",
+    )
     sources: Mapping[Figure, str] = Field(default={}, description="Where each figure is from.")
     limits: Limits | None = Field(
         default=None, description="What an SM holds, for an architecture that the catalogue does not have."
@@ -107,6 +115,7 @@ class DeviceEntry(_Entry):
             "l2_bytes": round(self.l2_mib * MIB),
             "memory_bytes": round(self.memory_gib * GIB),
             "bandwidth_bytes_per_s": self.bandwidth_gb_per_s * 1e9,
+            "memory_latency_s": self.memory_latency_ns / 1e9,
         }
 
 
@@ -123,4 +132,5 @@ FIELD_OF_FIGURE: Mapping[Figure, str] = {
     "l2_mib": "l2_bytes",
     "memory_gib": "memory_bytes",
     "bandwidth_gb_per_s": "bandwidth_bytes_per_s",
+    "memory_latency_ns": "memory_latency_s",
 }

@@ -202,8 +202,10 @@ class CostModel:
         return np.maximum(self._matrix_cycles(constants), self._shared_cycles())
 
     def _matrix_cycles(self, constants: Constants) -> Array:
-        tiles, board = self._tiles, self._board
-        operations = 2 * tiles.m * tiles.n * tiles.k * self._work["element_bytes"] / 2
+        tiles, board, width = self._tiles, self._board, self._work["element_bytes"]
+        # Where Hopper's and data-centre Blackwell's own MMAs are not taken, Triton widens FP8 to 16 bits.
+        is_widened = ~self._shared_operands & (board["mma"] > 0)
+        operations = tiles.m * tiles.n * tiles.k * np.where(is_widened, np.maximum(width, 2), width)
         through_registers = sum(
             (board["mma"] == kind) * constants[name]
             for kind, name in enumerate(("eff_mma", "eff_mma_90", "eff_mma_100"))

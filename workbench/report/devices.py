@@ -29,6 +29,7 @@ FIGURES: tuple[tuple[str, str, Callable[[Device], str]], ...] = (
     ("L2 cache", "l2_bytes", lambda device: f"{device.l2_bytes / 2**20:g} MiB"),
     ("memory", "memory_bytes", lambda device: f"{device.memory_bytes / 2**30:.4g} GiB"),
     ("bandwidth", "bandwidth_bytes_per_s", lambda device: f"{device.bandwidth_bytes_per_s / 1e9:,.0f} GB/s"),
+    ("memory latency", "memory_latency_s", lambda device: f"{device.memory_latency_s * 1e9:.0f} ns"),
 )
 
 

@@ -89,6 +89,8 @@ def _cells(tokens: int, row: ExportedRow) -> tuple[str, ...]:
     speedup = (
         "kept"
         if row.winner.kept_default
+        else "ahead"
+        if row.origin == "modelled"
         else f"{about}{default / row.winner.time_us:.2f}x"
         if default
         else "-"

@@ -21,7 +21,7 @@ from workbench.report.sweep import config_label, device_label, problem_label
 from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.outcome import ProblemOutcome
 from workbench.sweep.plan import SweepPlan
-from workbench.trials.trial import Stage, Status, Trial
+from workbench.trials.trial import Evidence, Stage, Status, Trial
 
 PLAIN_LINE_EVERY_S = 10.0
 # Before this share of the work, starting the workers dominates and an estimate would only mislead.
@@ -99,7 +99,8 @@ class SweepProgress:
         if trial.config == self._plan.kernel.default_config:
             times["default"] = time_us
         best = times["best"] = min(time_us, times.get("best", time_us))
-        speedup = f", {times['default'] / best:.2f}x the default" if "default" in times else ""
+        is_told = "default" in times and self._plan.evidence is not Evidence.MODELLED
+        speedup = f", {times['default'] / best:.2f}x the default" if is_told else ""
         self._best = f"{label}: best {mark_of(self._plan.evidence)}{best:.2f} us{speedup}"
 
     def work(self, count: WorkCount) -> None:

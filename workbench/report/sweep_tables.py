@@ -42,7 +42,7 @@ def _winners_table(report: SweepReport) -> Table:
             Column("winner"),
             Column(f"{mark}us", "right"),
             Column(f"{mark}default us", "right"),
-            Column(f"{mark}speed-up", "right"),
+            *([Column(f"{mark}speed-up", "right")] if _tells_speedups(plan) else []),
             Column("valid/tried", "right"),
             Column("note"),
         ),
@@ -51,12 +51,17 @@ def _winners_table(report: SweepReport) -> Table:
     )
 
 
+def _tells_speedups(plan: SweepPlan) -> bool:
+    """A model orders configs; its ratios are no figures to show."""
+    return plan.evidence is not Evidence.MODELLED
+
+
 def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mark: str) -> tuple[str, ...]:
     label, winner = problem_label(outcome.problem, plan), outcome.winner
     valid = sum(trial.status is Status.OK for trial in outcome.trials)
     tried = f"{valid}/{len(outcome.trials)}"
     if winner is None:
-        return label, "none", "", "", "", tried, "no valid config"
+        return label, "none", "", "", *([""] if _tells_speedups(plan) else []), tried, "no valid config"
     speedup = winner.default_time_us and winner.default_time_us / winner.time_us
     kept = outcome.published and outcome.published.kept
     note = f"a {kept} row stands; left alone" if kept else ""
@@ -65,7 +70,7 @@ def _winner_cells(outcome: ProblemOutcome, plan: SweepPlan, default: Config, mar
         config_label(winner.config, default),
         f"{mark}{winner.time_us:.2f}",
         f"{mark}{winner.default_time_us:.2f}" if winner.default_time_us else "invalid",
-        f"{mark}{speedup:.2f}x" if speedup else "",
+        *([f"{mark}{speedup:.2f}x" if speedup else ""] if _tells_speedups(plan) else []),
         tried,
         note or ("default kept" if winner.kept_default else ""),
     )

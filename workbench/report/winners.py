@@ -11,8 +11,9 @@ from workbench.report.table import Column, Table
 from workbench.trials.winners import FiledWinner
 
 NOTHING_TIMED = (
-    "~ modelled: nothing was timed. These configs were compiled for that GPU and ranked by a model, whose "
-    "times and speed-ups these are. A lookup takes them only under WORKBENCH_EVIDENCE=modelled."
+    "~ modelled: nothing was timed. These configs were compiled for that GPU and ranked by a model, whose times "
+    "these are; `ahead`: it puts the config before the default. A lookup takes them only under "
+    "WORKBENCH_EVIDENCE=modelled."
 )
 REPLAYED = "replayed: read from a recording, not timed by that run. A lookup never takes these."
 CHANGED = (
@@ -69,6 +70,8 @@ def _cells(winner: FiledWinner, full: bool) -> tuple[str, ...]:
 def _speedup(row: Row, about: str) -> str:
     if row.kept_default:
         return "kept"
+    if row.evidence == "modelled":
+        return "ahead"
     return "-" if row.speedup is None else f"{about}{row.speedup:.2f}x"
 
 

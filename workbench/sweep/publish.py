@@ -131,7 +131,7 @@ class Publisher:
             ci_us=winner.ci_us,
             default_time_us=None if winner.default_time_us is None else round(winner.default_time_us, 4),
             kept_default=winner.kept_default,
-            measure={**self._measure, "margin": winner.margin},
+            measure={**self._measure, "margin": winner.margin, **_in_flight(winner)},
             extra=_extra(winner),
         )
 
@@ -162,6 +162,11 @@ class Publisher:
 
     def _shared(self, problem: Problem) -> dict[str, int | str]:
         return {axis.name: problem[axis.name] for axis in self._kernel.axes if not axis.ladder}
+
+
+def _in_flight(winner: Winner) -> dict[str, float]:
+    """What a modelled winner keeps in flight of what full bandwidth needs, where it streams memory."""
+    return {} if winner.in_flight_share is None else {"in_flight": round(winner.in_flight_share, 3)}
 
 
 def _extra(winner: Winner) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Winner:
         default_time_us: the default's time in the same run; None where the default is not valid.
         kept_default: True where nothing was ahead of the default by more than `margin`.
         margin: the share by which a config had to be ahead.
+        in_flight_share: see `Trial`.
         exchanged: the best config that an engine's table can hold, where this one is none.
     """
 
@@ -36,6 +37,7 @@ class Winner:
     default_time_us: float | None
     kept_default: bool
     margin: float
+    in_flight_share: float | None = None
     exchanged: Winner | None = None
 
 
@@ -120,4 +122,5 @@ def _winner(trial: Trial, baseline: Trial | None, margin: float) -> Winner:
         default_time_us=baseline.time_us if baseline else None,
         kept_default=trial is baseline,
         margin=margin,
+        in_flight_share=trial.in_flight_share,
     )

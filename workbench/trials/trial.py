@@ -62,16 +62,23 @@ class Resources:
         spill_bytes: local memory (stack) a thread.
         shared_bytes: static plus dynamic shared memory a block.
         num_warps: warps a block.
-        instructions: PTX instructions by class, static counts a thread.
-        critical_cycles: latency of the PTX's longest dependence chain, cycles.
+        instructions: PTX instructions that a thread executes, by class; None where the data decide how many.
+        critical_cycles: latency of the PTX's longest dependence chain, cycles; None likewise.
+        streamed_bytes: that a block loads from tensors in device memory, scales and other small ones left out; None
+            where that is not known.
+        in_flight_bytes: the most of them that a block's loads have under way together; None likewise.
+        has_loops: whether the last four depend on the launch's arguments beside the code.
     """
 
     registers: int
     spill_bytes: int
     shared_bytes: int
     num_warps: int
-    instructions: Mapping[str, int]
-    critical_cycles: int
+    instructions: Mapping[str, int] | None
+    critical_cycles: int | None
+    streamed_bytes: int | None = None
+    in_flight_bytes: int | None = None
+    has_loops: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +94,7 @@ class Trial:
         ci_us: interval of the time, microseconds, where measured.
         resources: one entry a kernel launch, where it compiled.
         verified_on: the problem on which it was verified, where it was.
+        in_flight_share: the bytes that its launches keep in flight, over what full bandwidth needs; where modelled.
     """
 
     trial: str
@@ -102,6 +110,7 @@ class Trial:
     ci_us: tuple[float, float] | None = None
     resources: tuple[Resources, ...] = ()
     verified_on: Problem | None = None
+    in_flight_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from moe_kernels.dtypes import WORDS
 from moe_kernels.experts import problem as experts_problem
 from moe_kernels.experts.align import Aligned
 from moe_kernels.experts.call import KERNEL_DTYPES, RoutedCall
-from moe_kernels.experts.decode import EXPERTS_DECODE, DecodeWorkspace, decode_launches
+from moe_kernels.experts.decode import BLOCK_M, EXPERTS_DECODE, DecodeWorkspace, decode_launches
 from moe_kernels.experts.grouped import EXPERTS, GroupedWorkspace, grouped_launches, grouped_outputs
 from moe_kernels.experts.quantised.problem import QUANTISED_WORDS, rows_of, why_no_format
 from moe_kernels.formats import Fp8
@@ -31,9 +31,12 @@ Backend = Literal["auto", "grouped", "decode", "torch"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 BACKEND_TUNABLES: Mapping[str, TunableKernel] = {"grouped": EXPERTS, "decode": EXPERTS_DECODE}
 Device = str | int | torch.device | None
-# GPUs before it have no tensor cores for bf16; FP8 ones come later.
+# GPUs before it have no tensor cores for bf16.
 LEAST_CAPABILITY = 80
-FP8_CAPABILITY = 89
+# Triton multiplies FP8 as such by mma.sync from the first on, but not on Hopper and on data-centre Blackwell, where it
+# does so by wgmma and tcgen05, from so many rows on; seen with 3.9.
+_FP8_CAPABILITY = 89
+_ROWS_OF_FP8 = {9: 64, 10: 64}
 # Fixed when the kernels were decorated, so read once here too.
 _INTERPRETED = bool(knobs.runtime.interpret)
 
@@ -85,7 +88,7 @@ def explain_backend(
         chosen, reason = "torch", f"a kernel {obstacle}"
     else:
         chosen, reason = _crossover(problem, tokens, device)
-        reason += _how_weights_are_read(str(problem["dtype"]), device)
+        reason += _how_weights_are_read(chosen, problem, tokens, device)
     return BackendChoice(backend=chosen, reason=reason, impossible=impossible)
 
 
@@ -134,15 +137,22 @@ def capability_of(device: Device) -> int | None:
     return 10 * major + minor
 
 
-def _how_weights_are_read(dtype: str, device: Device) -> str:
+def _how_weights_are_read(backend: str, problem: Problem, tokens: int, device: Device) -> str:
+    """How quantised weights are multiplied, as far as the GPU is known."""
+    dtype, capability = str(problem["dtype"]), capability_of(device)
     if dtype not in QUANTISED_WORDS:
         return ""
-    capability = capability_of(device)
-    if dtype == Fp8.dtype_word and (capability is None or capability >= FP8_CAPABILITY):
-        return f"; {dtype} is multiplied on FP8 tensor cores from sm_{FP8_CAPABILITY} on"
-    if dtype == Fp8.dtype_word:
+    if dtype != Fp8.dtype_word:
+        return f"; {dtype} is widened to the dtype of the activations in registers"
+    if capability is None:
+        return f"; {dtype} is multiplied on FP8 tensor cores or widened to fp16, by GPU and rows of a block"
+    if capability < _FP8_CAPABILITY:
         return f"; {dtype} is widened to fp16 in registers, as sm_{capability} has no FP8 tensor cores"
-    return f"; {dtype} is widened to the dtype of the activations in registers"
+    rows = int(config_for(backend, problem, tokens, device).get("BLOCK_SIZE_M", BLOCK_M))
+    least = _ROWS_OF_FP8.get(capability // 10, 0)
+    if rows >= least:
+        return f"; {dtype} is multiplied on FP8 tensor cores"
+    return f"; {dtype} is widened to fp16 in registers, as blocks have {rows} rows and sm_{capability} needs {least}"
 
 
 def config_for(backend: str, problem: Problem, tokens: int, device: Device) -> Config:
@@ -188,7 +198,7 @@ def launches_of(backend: str, call: RoutedCall, out: Tensor, config: Config) -> 
 def _launches(
     inputs: Tensors, outputs: Tensors, problem: Problem, config: Config
 ) -> tuple[KernelLaunch, ...]:
-    """A backend with its own tuned config; the default one where the GPU is not there."""
+    """A backend with its own config, as a call on the inputs' device takes it."""
     call, backend = experts_problem.call_of(inputs, problem), _resolve(problem, config)
     own = config_for(backend, call.problem, call.num_tokens, call.hidden.device)
     inner, scratch = outputs["inner"], outputs["scratch"]
@@ -200,10 +210,11 @@ def _launches(
     return grouped_launches(call, outputs["out"], workspace, own)
 
 
-def _interpreter_problem(problem: Problem, config: Config) -> Problem:
-    kernel = BACKEND_TUNABLES[_resolve(problem, config)]
-    assert kernel.interpreter_problem is not None
-    return kernel.interpreter_problem(problem, kernel.default_config)
+def _runs(problem: Problem, config: Config, device: str) -> tuple[str, Config]:
+    """The backend's kernel and the config that a call on the device takes."""
+    backend, tokens = _resolve(problem, config), int(problem["tokens"])
+    shared = {axis: value for axis, value in problem.items() if axis != "tokens"}
+    return BACKEND_TUNABLES[backend].name, config_for(backend, shared, tokens, device)
 
 
 def _kernels_of(problem: Problem) -> tuple[Any, ...]:
@@ -231,5 +242,5 @@ EXPERTS_BACKEND = TunableKernel(
     produced=experts_problem.PRODUCED,
     compare=experts_problem.compare,
     reject=_reject,
-    interpreter_problem=_interpreter_problem,
+    runs=_runs,
 )

@@ -117,12 +117,11 @@ def rows_outputs(problem: Problem, device: torch.device) -> dict[str, Tensor]:
 
 
 def reference(inputs: Tensors, problem: Problem) -> dict[str, Tensor]:
-    """The expected output in fp32: nothing in between is rounded to the inputs' dtype."""
+    """The expected output in fp64: from the inputs as they are, nothing in between is rounded to their dtype."""
     call = call_of(inputs, problem)
-    wide = replace(call, hidden=call.hidden.float(), weights=call.weights.float())
-    if isinstance(wide, ExpertsCall):
-        wide = replace(wide, gate_up=wide.gate_up.float(), down=wide.down.float())
-    return {"out": reference_experts(wide)}
+    return {
+        "out": reference_experts(replace(call, hidden=call.hidden.double(), weights=call.weights.double()))
+    }
 
 
 def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
@@ -131,7 +130,7 @@ def compare(actual: Tensors, expected: Tensors, problem: Problem) -> str | None:
     Rounding the values between the two projections disturbs every output by about one unit of the spread, and five
     standard deviations are to be expected among millions; a block left out disturbs it by a hundred units and more.
     """
-    out, wanted = actual["out"].float(), expected["out"].float()
+    out, wanted = actual["out"].double(), expected["out"].double()
     unit = torch.finfo(activation_dtype(problem)).eps * (
         EIGHT_BIT_UNITS if _quantises_activations(problem) else 1
     )

@@ -15,8 +15,8 @@ from moe_kernels.formats import QuantisedWeights, quantised_linear
 def reference_experts(call: RoutedCall) -> Tensor:
     """The semantics of `fused_experts` in plain torch operations, on any device, dtype and tensor subclass.
 
-    Every step rounds to the dtype of `hidden`, but the routed weight multiplies in fp32 or wider. Of quantised weights
-    one expert in use is dequantised at a time. One host synchronisation, for the number of tokens of each expert.
+    Every step rounds to the dtype of `hidden`, to which the weights of one expert in use are taken at a time, but the
+    routed weight multiplies in fp32 or wider. One host synchronisation, for the number of tokens of each expert.
 
     Returns:
         [T, H] in the dtype of `hidden`.
@@ -76,4 +76,4 @@ def _unbind(projection: Tensor | QuantisedWeights) -> Sequence[Tensor | Quantise
 def _project(rows: Tensor, matrix: Tensor | QuantisedWeights) -> Tensor:
     if isinstance(matrix, QuantisedWeights):
         return quantised_linear(rows, matrix)
-    return functional.linear(rows, matrix)
+    return functional.linear(rows, matrix.to(rows.dtype))

@@ -9,11 +9,15 @@ import torch
 
 from moe_kernels import tuned
 from moe_kernels.activation import Activation
-from moe_kernels.experts import EXPERTS_BACKEND, explain_backend, fused_experts
+from moe_kernels.experts import EXPERTS, EXPERTS_BACKEND, EXPERTS_DECODE, explain_backend, fused_experts
 from moe_kernels.experts.backend import launches_of
 from moe_kernels.experts.call import ExpertsCall
 from tests.moe_kernels.experts.cases import draw_tensors
 from tests.moe_kernels.experts.oracle import assert_mixed
+from workbench.devices import find_device
+from workbench.sweep.evaluators.subject import Subject
+from workbench.sweep.stages.compile import meta_launches
+from workbench.trials.trial import Candidate
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 DEVICE = "NVIDIA_B200"
@@ -31,7 +35,12 @@ def _results_are_read_anew(monkeypatch, tmp_path):
 
 def write_crossover(folder, rows):
     """Measured winners of the crossover, `tokens: backend`."""
-    run = {"source_hash": tuned.source_hash(EXPERTS_BACKEND.kernels), "versions": {}, "date": "2026-01-01"}
+    write_winners(folder, EXPERTS_BACKEND, {tokens: {"backend": name} for tokens, name in rows.items()})
+
+
+def write_winners(folder, kernel, configs):
+    """Measured winners, `tokens: config`."""
+    run = {"source_hash": tuned.source_hash(kernel.of(PROBLEM).kernels), "versions": {}, "date": "2026-01-01"}
     row = {
         "run": "r",
         "evidence": "measured",
@@ -44,15 +53,15 @@ def write_crossover(folder, rows):
     }
     content = {
         "schema": tuned.SCHEMA,
-        "kernel": "experts_backend",
+        "kernel": kernel.name,
         "device": DEVICE,
         "device_name": "NVIDIA B200",
         "arch": "sm_100",
         "problem": PROBLEM,
         "runs": {"r": run},
-        "rows": {str(tokens): {**row, "config": {"backend": name}} for tokens, name in rows.items()},
+        "rows": {str(tokens): {**row, "config": config} for tokens, config in configs.items()},
     }
-    path = folder / DEVICE / "experts_backend" / f"{EXPERTS_BACKEND.file_stem(PROBLEM)}.json"
+    path = folder / DEVICE / kernel.name / f"{kernel.file_stem(PROBLEM)}.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(content))
 
@@ -77,6 +86,41 @@ def test_a_tuned_crossover_is_taken_and_said(tmp_path):
     }
     assert "tuned crossover" in choices[64].reason
     assert "no crossover is tuned" in choices[1000].reason
+
+
+@pytest.fixture
+def tuned_decode(tmp_path):
+    """A device on which the kernels for few tokens have a winner."""
+    config = EXPERTS_DECODE.of(PROBLEM).complete({"BLOCK_SIZE_N": 64, "num_stages": 5})
+    write_winners(tmp_path, EXPERTS_DECODE, {8: config})
+    return config
+
+
+def test_a_backend_stands_for_its_kernel_with_the_config_that_calls_on_the_device_take(tuned_decode):
+    problem = {**PROBLEM, "tokens": 8}
+    assert EXPERTS_BACKEND.runs(problem, {"backend": "decode"}, DEVICE) == ("experts_decode", tuned_decode)
+    assert EXPERTS_BACKEND.runs(problem, {"backend": "auto"}, DEVICE) == ("experts_decode", tuned_decode)
+    assert EXPERTS_BACKEND.runs(problem, {"backend": "grouped"}, DEVICE) == (
+        "experts",
+        EXPERTS.of(PROBLEM).default_config,
+    )
+    # Another GPU has no such winner.
+    other = EXPERTS_BACKEND.runs(problem, {"backend": "decode"}, "NVIDIA_H200")
+    assert other == ("experts_decode", EXPERTS_DECODE.of(PROBLEM).default_config)
+
+
+def test_what_is_compiled_for_a_backend_is_what_its_calls_launch(tuned_decode):
+    subject = Subject(
+        reference="experts_backend",
+        kernel=EXPERTS_BACKEND.of(PROBLEM),
+        device=find_device(DEVICE),
+        source_hash="",
+        verify_seeds=1,
+    )
+    launched = subject.runs(Candidate({**PROBLEM, "tokens": 8}, {"backend": "decode"}))
+    assert (launched.reference, launched.candidate.config) == ("experts_decode", tuned_decode)
+    up, *_ = meta_launches(launched.kernel, launched.candidate)
+    assert (up.constexprs["BLOCK_N"], up.options["num_stages"]) == (64, 5)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "int8_w8a16"])

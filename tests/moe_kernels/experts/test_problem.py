@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -95,6 +97,25 @@ def test_traffic_of_one_token_is_eight_experts():
     traffic = EXPERTS.traffic({**GEMMA, "tokens": 1})
     assert traffic.bytes_read == pytest.approx(8 * 3 * 704 * 2816 * 2, rel=1e-3)
     assert traffic.flops == 2 * 8 * 3 * 704 * 2816
+
+
+def test_the_reference_computes_in_float64_from_the_inputs_as_they_are():
+    torch.manual_seed(0)
+    problem = {**GEMMA, "hidden_size": 32, "intermediate_size": 16, "num_experts": 3, "top_k": 2, "tokens": 4}
+    inputs = EXPERTS.make_inputs(problem, torch.device("cpu"))
+    hidden, gate_up, down, weights, ids = (
+        inputs[name].double().numpy() for name in ("hidden", "gate_up", "down", "weights", "ids")
+    )
+    wanted = np.zeros((4, 32))
+    for token, slot in product(range(4), range(2)):
+        expert = int(ids[token, slot])
+        gate, up = np.split(gate_up[expert] @ hidden[token], 2)
+        gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+        wanted[token] += weights[token, slot] * (down[expert] @ (gelu * up))
+    found = EXPERTS.reference(inputs, problem)["out"]
+    assert found.dtype is torch.float64
+    # Far below what fp32 could reach.
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-13)
 
 
 def test_comparison_passes_rounding_and_catches_a_missing_block():

@@ -125,6 +125,24 @@ def test_auto_says_how_weights_are_read(word):
     assert all(word in choice.reason and not choice.impossible for choice in choices)
 
 
+# What Triton 3.9 emits: mma.sync of e4m3 on sm_89 and sm_120; on sm_90 and sm_100 wgmma and tcgen05 of e4m3 from 64
+# rows on, and mma.sync of f16 below.
+@pytest.mark.parametrize(
+    ("capability", "tokens", "reads"),
+    [
+        (80, 1, "widened to fp16 in registers, as sm_80 has no FP8 tensor cores"),
+        (89, 1, "multiplied on FP8 tensor cores"),
+        (120, 1, "multiplied on FP8 tensor cores"),
+        (90, 1, "widened to fp16 in registers, as blocks have 16 rows and sm_90 needs 64"),
+        (100, 1, "widened to fp16 in registers, as blocks have 16 rows and sm_100 needs 64"),
+        (90, 4096, "multiplied on FP8 tensor cores"),
+    ],
+)
+def test_fp8_is_said_to_be_multiplied_as_the_compiler_does_it(monkeypatch, capability, tokens, reads):
+    monkeypatch.setattr("moe_kernels.experts.backend.capability_of", lambda device: capability)
+    assert explain_backend(problem("fp8_w8a8"), tokens, DEVICE).reason.endswith(f"fp8_w8a8 is {reads}")
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_activations_that_no_kernel_takes_go_by_torch_and_it_is_said(word):
     choice = explain_backend(problem(word), 4, DEVICE, activations="fp32")

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from moe_kernels.tunable import Traffic
 from workbench.devices import find_device
 from workbench.sweep.stages.ptx import LATENCY_CYCLES
-from workbench.sweep.stages.time_model import LAUNCH_US, LaunchShape, modelled_time_us, occupancy
+from workbench.sweep.stages.time_model import (
+    LAUNCH_US,
+    LaunchShape,
+    in_flight_share,
+    modelled_time_us,
+    occupancy,
+)
 from workbench.trials.trial import Resources
 
 H100, RTX = find_device("h100"), find_device("rtx5090")
@@ -84,6 +90,55 @@ def test_two_launches_cost_two_launches():
     assert shape.blocks == 24
     twice = modelled_time_us([shape, shape], NOTHING, H100)
     assert twice == pytest.approx(2 * modelled_time_us([shape], NOTHING, H100))
+
+
+# By hand: 132 SMs, 650 ns and 3.35 TB/s need 2,177,500 bytes in flight.
+NEEDED = 2_177_500
+
+
+def streaming(in_flight_bytes, blocks=132, trips=100):
+    shape = resources(in_flight_bytes=in_flight_bytes, streamed_bytes=trips * in_flight_bytes, num_warps=4)
+    return LaunchShape(blocks, shape)
+
+
+def test_few_bytes_in_flight_wait_for_memorys_latency():
+    launch = streaming(1024)
+    # One kilobyte a block every 650 ns, a hundred times.
+    assert modelled_time_us([launch], NOTHING, H100) == pytest.approx(LAUNCH_US + 100 * 0.65)
+    assert in_flight_share([launch], H100) == pytest.approx(132 * 1024 / NEEDED)
+
+
+def test_enough_bytes_in_flight_take_the_bandwidth():
+    launch = streaming(32_768)
+    streamed = 132 * 100 * 32_768
+    expected = LAUNCH_US + streamed / H100.bandwidth_bytes_per_s * 1e6
+    assert modelled_time_us([launch], NOTHING, H100) == pytest.approx(expected)
+    assert in_flight_share([launch], H100) == 1.0
+
+
+def test_a_launch_that_streams_little_needs_no_more_than_that_in_flight():
+    assert in_flight_share([streaming(1024, blocks=1, trips=1)], H100) == 1.0
+
+
+def test_the_launch_that_keeps_least_in_flight_decides():
+    launches = [streaming(32_768), streaming(1024), LaunchShape(1, resources())]
+    assert in_flight_share(launches, H100) == pytest.approx(132 * 1024 / NEEDED)
+
+
+def test_of_a_call_that_streams_nothing_there_is_no_share():
+    assert in_flight_share([LaunchShape(1, resources(streamed_bytes=0, in_flight_bytes=0))], H100) is None
+
+
+def test_blocks_that_do_not_fit_at_once_keep_nothing_in_flight_yet():
+    # 4 warps of 128 registers: 4 blocks an SM.
+    few = resources(in_flight_bytes=64, streamed_bytes=6400, num_warps=4, registers=128)
+    share = in_flight_share([LaunchShape(100_000, few)], H100)
+    assert share == pytest.approx(4 * 132 * 64 / NEEDED)
+
+
+def test_where_trips_are_unknown_so_is_the_time():
+    unknown = LaunchShape(8, resources(instructions=None, critical_cycles=None))
+    assert modelled_time_us([LaunchShape(8, resources()), unknown], NOTHING, H100) is None
 
 
 SHAPES = st.fixed_dictionaries(

@@ -40,21 +40,19 @@ def collect(results: Results, options: ConvergencePanel) -> Panel:
 
 def finding(run: SweepRun) -> str:
     """How far a run's search came."""
-    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
+    curves, evidence = list(map(curve_of, run.recorded.problems)), run.recorded.evidence
     speedups = [curve.speedup for curve in curves if curve.speedup]
     trials = labels.count(sum(curve.trials for curve in curves), "trial")
+    if evidence == labels.MODELLED:
+        return f"{trials}, modelled: nothing was timed"
     if not speedups:
         return f"{trials}, no speed-up known"
     what = f"geometric mean of {labels.count(len(curves), 'problem')}" if len(curves) > 1 else "one problem"
     return f"{labels.times(geometric_mean(speedups), evidence)} over the default ({what}, {trials})"
 
 
-def _evidence(run: SweepRun) -> str:
-    return "modelled" if run.recorded.about else "measured"
-
-
 def _blocks(run: SweepRun, most: int) -> Sequence[Block]:
-    curves, evidence = list(map(curve_of, run.recorded.problems)), _evidence(run)
+    curves, evidence = list(map(curve_of, run.recorded.problems)), run.recorded.evidence
     charts = [_chart(run, number, curve, evidence) for number, curve in enumerate(curves[:most])]
     undrawn = len(curves) - len(charts)
     more = (Text((f"{labels.count(undrawn, 'more problem')} in the table only.",)),) if undrawn else ()
@@ -76,9 +74,8 @@ def _chart(run: SweepRun, number: int, curve: Curve, evidence: str) -> Chart:
         [time for _, time in best] + ([curve.default_us] if curve.default_us else []), "us", from_zero=False
     )
     failed = tuple(Point(at, y.low, f"trial {at:,}: no time") for at in curve.failed_at)
-    told = (
-        f", {labels.times(curve.speedup, evidence)}" if curve.speedup else "" if best else ", no valid config"
-    )
+    is_told = curve.speedup and evidence != labels.MODELLED
+    told = f", {labels.times(curve.speedup, evidence)}" if is_told else "" if best else ", no valid config"
     return Chart(
         name=f"{labels.plain(run.id, 120)}-{number}",
         title=f"{curve.label}{told}",

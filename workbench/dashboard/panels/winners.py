@@ -87,11 +87,11 @@ def sorted_rows(
 def finding(winners: Sequence[FiledWinner]) -> str:
     """What the best evidence says of all winners together."""
     evidence, counted = best_evidence(winners)
+    if evidence == labels.MODELLED:
+        return f"{labels.count(len(counted), 'modelled row')}, none measured."
     mean = mean_speedup(counted)
     ahead = sum(not each.row.kept_default for each in counted)
-    timed = (
-        "" if evidence == "measured" else ", nothing was timed" if evidence == "modelled" else ", read back"
-    )
+    timed = "" if evidence == labels.MEASURED else ", read back"
     where = f"{labels.count(len(counted), 'rung')} ({evidence}{timed})"
     if mean is None:
         return f"The default runs on none of {where}."
@@ -108,8 +108,10 @@ def best_evidence(winners: Sequence[FiledWinner]) -> tuple[str, list[FiledWinner
 
 
 def mean_speedup(winners: Sequence[FiledWinner]) -> float | None:
-    """The geometric mean over the default, None where the default runs on none."""
-    speedups = [each.row.speedup for each in winners if each.row.speedup]
+    """The geometric mean over the default, None where the default runs on none or nothing was timed."""
+    speedups = [
+        each.row.speedup for each in winners if each.row.speedup and each.row.evidence != labels.MODELLED
+    ]
     return geometric_mean(speedups) if speedups else None
 
 
@@ -129,7 +131,9 @@ def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> Ta
             labels.times(mean, evidence),
             mean,
             "strong" if mean and mean > 1.005 else "",
-            hint=f"geometric mean of {labels.count(known, 'rung')}, {evidence}{left_out}",
+            hint="nothing was timed"
+            if evidence == labels.MODELLED
+            else f"geometric mean of {labels.count(known, 'rung')}, {evidence}{left_out}",
         ),
         _best(counted, evidence),
         Cell(
@@ -149,6 +153,8 @@ def _row(group: Sequence[FiledWinner], results: Results, has_source: bool) -> Ta
 
 def _best(counted: Sequence[FiledWinner], evidence: str) -> Cell:
     known = [each for each in counted if each.row.speedup]
+    if evidence == labels.MODELLED:
+        return Cell("-", None, "quiet", hint="nothing was timed")
     if not known:
         return Cell("default cannot run", None, "quiet")
     best = max(known, key=lambda each: each.row.speedup or 0.0)
@@ -183,24 +189,33 @@ def _source(group: Sequence[FiledWinner]) -> Cell:
 
 
 def _strip(group: Sequence[FiledWinner]) -> tuple[Bar, ...]:
-    highest = max((abs((each.row.speedup or 1.0) - 1.0) for each in group), default=0.0) or 1.0
+    gains = [_gain(each) for each in group]
+    highest = max(0.1, *map(abs, gains))
     return tuple(
         Bar(
-            ((each.row.speedup or 1.0) - 1.0) / max(highest, 0.1),
+            gain / highest,
             f"{each.tokens:,} tokens: {_told(each)}",
-            each.row.evidence == "measured",
+            each.row.evidence == labels.MEASURED,
         )
-        for each in group
+        for each, gain in zip(group, gains, strict=True)
     )
+
+
+def _gain(winner: FiledWinner) -> float:
+    """How much faster than the default, 0 where nothing was timed."""
+    row = winner.row
+    return 0.0 if row.speedup is None or row.evidence == labels.MODELLED else row.speedup - 1.0
 
 
 def _told(winner: FiledWinner) -> str:
     row = winner.row
     if row.speedup is None:
         return "the default cannot run"
-    return (
-        "default kept" if row.kept_default else f"{labels.times(row.speedup, row.evidence)}, {row.evidence}"
-    )
+    if row.kept_default:
+        return "default kept"
+    if row.evidence == labels.MODELLED:
+        return "ahead of the default by the model"
+    return f"{labels.times(row.speedup, row.evidence)}, {row.evidence}"
 
 
 def _strip_text(group: Sequence[FiledWinner]) -> str:
@@ -228,6 +243,8 @@ def _rung(winner: FiledWinner, results: Results) -> TableRow:
         else Cell(labels.time_us(row.default_time_us, evidence), row.default_time_us),
         Cell("kept", 1.0, "quiet")
         if row.kept_default
+        else Cell("ahead", None, hint="by the model; nothing was timed")
+        if evidence == labels.MODELLED
         else Cell(labels.times(row.speedup, evidence), row.speedup, "strong"),
         labels.age(winner.date, results.now),
         Cell(labels.plain(row.run, 60), hint=labels.plain(row.run)),

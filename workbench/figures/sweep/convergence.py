@@ -9,6 +9,7 @@ from statistics import geometric_mean
 
 from workbench.figures.heading import Heading
 from workbench.trials.recorded_run import ProblemTrials, RecordedRun
+from workbench.trials.trial import Evidence
 
 MOST_PANELS = 30
 
@@ -44,11 +45,13 @@ class ConvergenceInfo:
     Attributes:
         curves: one a problem, at most `MOST_PANELS`.
         about: what stands before a speed-up that was not measured.
+        tells_speedups: whether there are speed-ups to tell: a model's are none.
     """
 
     curves: tuple[Curve, ...]
     left_out: int
     about: str
+    tells_speedups: bool
     heading: Heading
 
 
@@ -56,11 +59,14 @@ def collect_convergence(run: RecordedRun, problems: Sequence[ProblemTrials]) -> 
     """Follows the best time through the trials of each problem, in the order of the journal."""
     curves = tuple(map(curve_of, problems[:MOST_PANELS]))
     left_out = len(problems) - len(curves)
+    tells_speedups = run.evidence != Evidence.MODELLED
+    title = _title(curves, run.about) if tells_speedups else _modelled_title(curves)
     return ConvergenceInfo(
         curves,
         left_out,
         run.about,
-        Heading(_title(curves, run.about), run.subtitle, tuple(_notes(curves, left_out))),
+        tells_speedups,
+        Heading(title, run.subtitle, tuple(_notes(curves, left_out))),
     )
 
 
@@ -93,6 +99,10 @@ def _title(curves: Sequence[Curve], about: str) -> str:
     mean = geometric_mean(speedups)
     what = f"geometric mean of {len(speedups)} problems, " if len(speedups) > 1 else ""
     return f"{about}{mean:.2f}x over the default ({what}{trials} trials)"
+
+
+def _modelled_title(curves: Sequence[Curve]) -> str:
+    return f"Best modelled time so far, {sum(curve.trials for curve in curves)} trials"
 
 
 def _notes(curves: Sequence[Curve], left_out: int) -> list[str]:

@@ -11,10 +11,10 @@ from workbench.base.text import brief, suggestion
 from workbench.figures.heading import Heading
 from workbench.figures.sweep.importance import importances
 from workbench.trials.recorded_run import ProblemTrials, RecordedRun
+from workbench.trials.trial import Evidence, Trial
 
 if TYPE_CHECKING:
     from moe_kernels.tunable import Value
-    from workbench.trials.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ def _heading(
         pair = ", ".join(f"{axis}={fastest.config[axis]}" for axis in axes)
         time = fastest.time_us or 0.0
         told = f"{time:,.0f}" if time >= 1000 else f"{time:.3g}"
-        title = f"Best at {pair}: {run.about}{told} µs ({problem.label})"
+        is_told = run.evidence != Evidence.MODELLED
+        title = f"Best at {pair}{f': {run.about}{told} µs' if is_told else ' by the model'} ({problem.label})"
     notes = (
         f"n = {len(problem.valid)} valid of {len(problem.trials)} trials. A cell shows the best over all other "
         "parameters, as time over the best of all.",

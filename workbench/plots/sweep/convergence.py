@@ -28,7 +28,7 @@ def draw_convergence(info: ConvergenceInfo, figure: Figure, theme: Theme, column
     rows = math.ceil(len(info.curves) / columns)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes, curve in zip(panels.flat, info.curves, strict=False):
-        _draw_curve(axes, curve, info.about, theme)
+        _draw_curve(axes, curve, info, theme)
     for axes in panels.flat[len(info.curves) :]:
         axes.set_axis_off()
     for axes in panels.flat[max(len(info.curves) - columns, 0) : len(info.curves)]:
@@ -37,7 +37,7 @@ def draw_convergence(info: ConvergenceInfo, figure: Figure, theme: Theme, column
         axes.set_ylabel("best so far\n(µs, lower is better)", size=8 if rows > 1 else 9)
 
 
-def _draw_curve(axes: Axes, curve: Curve, about: str, theme: Theme) -> None:
+def _draw_curve(axes: Axes, curve: Curve, info: ConvergenceInfo, theme: Theme) -> None:
     axes.set_title(curve.label, loc="left")
     if curve.default_us is not None:
         axes.axhline(curve.default_us, color=theme.baseline, linestyle="--", linewidth=1.2)
@@ -49,8 +49,8 @@ def _draw_curve(axes: Axes, curve: Curve, about: str, theme: Theme) -> None:
         axes.plot(curve.found_at, curve.best_us, "o", color=theme.palette[1], markersize=3)
     else:
         axes.text(0.5, 0.5, "no valid config", transform=axes.transAxes, ha="center", color=theme.bad)
-    if curve.speedup:
-        told = f"{about}{curve.speedup:.2f}x"
+    if curve.speedup and info.tells_speedups:
+        told = f"{info.about}{curve.speedup:.2f}x"
         axes.text(0.98, 0.95, told, transform=axes.transAxes, ha="right", va="top", weight="bold")
     below = axes.get_xaxis_transform()
     axes.plot(

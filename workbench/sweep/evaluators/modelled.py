@@ -16,8 +16,15 @@ from workbench.sweep.evaluators.subject import Subject
 from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.stages.interpreter import verify_interpreted
 from workbench.sweep.stages.shrink import interpreted_problem
-from workbench.sweep.stages.time_model import LaunchShape, modelled_time_us
+from workbench.sweep.stages.time_model import (
+    LEAST_IN_FLIGHT_SHARE,
+    LaunchShape,
+    in_flight_share,
+    modelled_time_us,
+)
 from workbench.trials.trial import Candidate, Evidence, Stage, Status, Trial, digest
+
+NOT_MODELLED = "not modelled: the data decide how often a loop runs, and the launch's data_trips do not say"
 
 
 class ModelledEvaluator:
@@ -77,7 +84,9 @@ class ModelledEvaluator:
         problem, key = self._code_path(candidate)
         if key not in self._checks:
             self._plan_check(key)
-            arguments = (subject.reference, problem, dict(candidate.config), subject.verify_seeds)
+            launched = subject.runs(candidate)
+            config = dict(launched.candidate.config)
+            arguments = (launched.reference, problem, config, subject.verify_seeds)
             check = self._interpreters.submit(verify_interpreted, *arguments)
             self._checks[key] = self._work.watch(check, Stage.VERIFY)
         return problem, self._checks[key]
@@ -90,9 +99,11 @@ class ModelledEvaluator:
         """The small problem that stands for a candidate in the interpreter, and a name for the code it runs."""
         key = digest([dict(candidate.problem), dict(candidate.config)])
         if key not in self._code_paths:
-            problem = interpreted_problem(self._subject.kernel, candidate.problem, candidate.config)
-            path = {name: value for name, value in candidate.config.items() if name not in LAUNCH_OPTIONS}
-            self._code_paths[key] = (problem, digest([dict(problem), path]))
+            launched = self._subject.runs(candidate)
+            config = launched.candidate.config
+            problem = interpreted_problem(launched.kernel, candidate.problem, config)
+            path = {name: value for name, value in config.items() if name not in LAUNCH_OPTIONS}
+            self._code_paths[key] = (problem, digest([launched.reference, dict(problem), path]))
         return self._code_paths[key]
 
     def _model(
@@ -107,12 +118,23 @@ class ModelledEvaluator:
         resources = tuple(launch.resources for launch in launches)
         if failed := subject.failed_check(candidate, verdict):
             return replace(failed, resources=resources, verified_on=verified_on)
+        known = {"resources": resources, "verified_on": verified_on}
+        time_us = modelled_time_us(launches, traffic, subject.device)
+        if time_us is None:
+            return subject.trial(candidate, Stage.VERIFY, Status.SKIPPED, reason=NOT_MODELLED, **known)
+        share = in_flight_share(launches, subject.device)
+        is_default = candidate.config == subject.kernel.default_config
+        if share is not None and share < LEAST_IN_FLIGHT_SHARE and not is_default:
+            reason = f"keeps {share:.0%} of the bytes in flight that full bandwidth needs"
+            return subject.trial(
+                candidate, Stage.SCREEN, Status.PRUNED, reason=reason, in_flight_share=share, **known
+            )
         return subject.trial(
             candidate,
             Stage.MEASURE,
             Status.OK,
-            time_us=modelled_time_us(launches, traffic, subject.device),
+            time_us=time_us,
             evidence=Evidence.MODELLED,
-            resources=resources,
-            verified_on=verified_on,
+            in_flight_share=share,
+            **known,
         )

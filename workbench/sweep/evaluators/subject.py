@@ -9,7 +9,21 @@ from moe_kernels.routing_distribution import RoutingDistribution
 from moe_kernels.tunable import TunableKernel
 from workbench.devices.device import Device
 from workbench.executors import WorkFailure
+from workbench.sweep.kernels import load_kernel
 from workbench.trials.trial import Candidate, Stage, Status, Trial, trial_id
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchedCandidate:
+    """A candidate as it is launched.
+
+    Attributes:
+        reference: names its kernel, for worker processes.
+    """
+
+    reference: str
+    kernel: TunableKernel
+    candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +43,13 @@ class Subject:
     source_hash: str
     verify_seeds: int
     distributions: tuple[RoutingDistribution, ...] = ()
+
+    def runs(self, candidate: Candidate) -> LaunchedCandidate:
+        """What a candidate launches on the device."""
+        if self.kernel.runs is None:
+            return LaunchedCandidate(self.reference, self.kernel, candidate)
+        name, config = self.kernel.runs(candidate.problem, candidate.config, self.device.slug)
+        return LaunchedCandidate(name, load_kernel(name), Candidate(candidate.problem, config))
 
     def trial(self, candidate: Candidate, stage: Stage, status: Status, **known: Any) -> Trial:
         """The row of a candidate."""

@@ -6,15 +6,16 @@ Triton's own `JITFunction.warmup` runs under a stand-in driver that reports the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moe_kernels.tunable import KernelLaunch, TunableKernel
+from moe_kernels.tunable import KernelLaunch, Tensors, TunableKernel
 from workbench.base.ranges import marked
 from workbench.executors import WorkFailure
 from workbench.sweep.kernels import load_kernel
-from workbench.sweep.stages.ptx import profile
+from workbench.sweep.stages.ptx import Given, profile
+from workbench.sweep.stages.screen import THREADS_PER_WARP
 from workbench.sweep.stages.target import registers_and_stack, set_target
 from workbench.trials.trial import Candidate, Resources, Status, digest
 
@@ -36,17 +37,40 @@ class Compiled:
 
 def meta_launches(kernel: TunableKernel, candidate: Candidate) -> Sequence[KernelLaunch]:
     """The launches of a candidate over tensors without data."""
+    return _launches_over(_meta_inputs(kernel, candidate), kernel, candidate)
+
+
+def _meta_inputs(kernel: TunableKernel, candidate: Candidate) -> Tensors:
     import torch
 
-    meta = torch.device("meta")
-    inputs = kernel.make_inputs(candidate.problem, meta)
-    outputs = kernel.make_outputs(candidate.problem, meta)
+    return kernel.make_inputs(candidate.problem, torch.device("meta"))
+
+
+def _launches_over(inputs: Tensors, kernel: TunableKernel, candidate: Candidate) -> Sequence[KernelLaunch]:
+    import torch
+
+    outputs = kernel.make_outputs(candidate.problem, torch.device("meta"))
     return kernel.launches(inputs, outputs, candidate.problem, candidate.config)
 
 
 def code_identity(launches: Sequence[KernelLaunch]) -> str:
     """Names the machine code of a candidate: equal for candidates that compile to the same code."""
     return digest([_launch_identity(launch) for launch in launches])
+
+
+def loop_bounds(launch: KernelLaunch) -> list[int | float | None]:
+    """What decides how often a launch's loops run: its integer arguments, in order, and what it says of the data."""
+    integers = (value for value in _leaves(launch.arguments.values()) if isinstance(value, int))
+    return [*integers, launch.data_trips]
+
+
+def _leaves(values: Iterable[Any]) -> Iterator[Any]:
+    """Arguments with tuples taken apart."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _leaves(value)
+        else:
+            yield value
 
 
 def _launch_identity(launch: KernelLaunch) -> list[Any]:
@@ -83,9 +107,11 @@ def compile_candidate(reference: str, candidate: Candidate, compute_capability: 
         compute_capability: of the target GPU, major * 10 + minor.
     """
     set_target(compute_capability)
-    launches = meta_launches(load_kernel(reference), candidate)
+    kernel = load_kernel(reference)
+    inputs = _meta_inputs(kernel, candidate)
+    streamed = {_storage(tensor) for name, tensor in inputs.items() if name not in kernel.produced}
     with marked(f"compile {reference}"):
-        return tuple(_resources(launch.compile()) for launch in launches)
+        return tuple(_resources(launch, streamed) for launch in _launches_over(inputs, kernel, candidate))
 
 
 def warm_up(reference: str, compute_capability: int) -> None:
@@ -109,14 +135,61 @@ def compiled(outcome: tuple[Resources, ...] | WorkFailure) -> Compiled:
     return Compiled(status, reason=outcome.reason)
 
 
-def _resources(kernel: Any) -> Resources:
+def _resources(launch: KernelLaunch, streamed: set[int]) -> Resources:
+    """What a launch needs; tensors over the storages in `streamed` are read from device memory."""
+    kernel = launch.compile()
     registers, stack = registers_and_stack(kernel.asm["cubin"])
-    ptx = profile(kernel.asm["ptx"])
+    num_warps = int(kernel.metadata.num_warps)
+    parameters = list(_parameters(launch.arguments, kernel.src.signature))
+    ptx = profile(
+        kernel.asm["ptx"],
+        Given(
+            integers={at: value for at, value in enumerate(parameters) if isinstance(value, int)},
+            streamed=_large(parameters, streamed),
+            threads=num_warps * THREADS_PER_WARP,
+            data_trips=launch.data_trips,
+        ),
+    )
     return Resources(
         registers=registers,
         spill_bytes=stack,
         shared_bytes=int(kernel.metadata.shared),
-        num_warps=int(kernel.metadata.num_warps),
+        num_warps=num_warps,
         instructions=ptx.instructions,
         critical_cycles=ptx.critical_cycles,
+        streamed_bytes=ptx.streamed_bytes,
+        in_flight_bytes=ptx.in_flight_bytes,
+        has_loops=ptx.has_loops,
     )
+
+
+def _parameters(arguments: Mapping[str, Any], signature: Mapping[str, Any]) -> Iterator[Any]:
+    """The arguments that are parameters of the machine code, in its order; constants are none."""
+    for name, kind in signature.items():
+        yield from _taken(arguments.get(name), kind)
+
+
+def _taken(value: Any, kind: Any) -> Iterator[Any]:
+    if isinstance(kind, tuple):
+        for pair in zip(value, kind, strict=True):
+            yield from _taken(*pair)
+    elif kind != "constexpr":
+        yield value
+
+
+def _large(parameters: Sequence[Any], streamed: set[int]) -> frozenset[int]:
+    """The numbers of the streamed tensors, those left out that have less than half the bytes of the largest.
+
+    Small ones, such as scales, are loaded by several threads at once, so that what is loaded says nothing of memory.
+    """
+    sizes = {
+        at: value.nbytes
+        for at, value in enumerate(parameters)
+        if hasattr(value, "untyped_storage") and _storage(value) in streamed
+    }
+    return frozenset(at for at, size in sizes.items() if 2 * size >= max(sizes.values()))
+
+
+def _storage(tensor: Any) -> int:
+    """Names a tensor's memory, the same for all views of it."""
+    return int(tensor.untyped_storage()._cdata)

@@ -1,15 +1,19 @@
 """Ranks configs for a GPU that is not there, from their compiled code; its microseconds were never timed.
 
 One launch of P blocks runs on S SMs, o blocks resident on each (occupancy). Blocks come in waves, each at least as long
-as one block's chain of dependences; and an SM's share of the blocks cannot take less than their instructions need on
-its four schedulers:
+as one block's chain of dependences; an SM's share of the blocks cannot take less than their instructions need on its
+four schedulers; and memory delivers no more than what is under way divided by its latency (Little's law), nor more than
+its bandwidth:
 
-    alone  = max(critical_cycles, issue_cycles of one warp) + spills
-    cycles = max(ceil(P / (o * S)) * alone, ceil(P / S) * (warps * issue_cycles / 4 + spills))
-    time   = sum over launches of (LAUNCH_US + cycles / clock), or the time to move the compulsory bytes if longer
+    alone   = max(critical_cycles, issue_cycles of one warp) + spills
+    cycles  = max(ceil(P / (o * S)) * alone, ceil(P / S) * (warps * issue_cycles / 4 + spills))
+    kept    = min(P, o * S) * in_flight_bytes
+    stream  = P * streamed_bytes / min(bandwidth, kept / latency)
+    time    = sum over launches of (LAUNCH_US + max(cycles / clock, stream)), or the compulsory bytes' if longer
 
-What it leaves out: caches, bank conflicts, loops (a body counts once) and anything that only a timing can show. It
-says which configs to take to the GPU first.
+A loop's body counts as often as it runs. Where the data decide that and the kernel does not say what to expect, the
+time is unknown. What the model leaves out: caches, bank conflicts and anything that only a timing can show. It says
+which configs to take to the GPU first.
 """
 
 from __future__ import annotations
@@ -24,7 +28,11 @@ from workbench.search.strategy import Known
 from workbench.sweep.stages.screen import warp_registers
 from workbench.trials.trial import Resources
 
-MODEL = "occupancy-1"
+MODEL = "occupancy-2"
+
+# A config that keeps less of the bytes in flight that full bandwidth needs is not offered in the default's place.
+LEAST_IN_FLIGHT_SHARE = 0.5
+
 
 # Assumed: between the 0.58 us a CUDA graph node reported in ahrefs/ocannl issue 488 and the 2 us of an empty kernel.
 LAUNCH_US = 1.0
@@ -48,6 +56,7 @@ ISSUE_CYCLES = {
     "shared": 4,
     "barrier": 2,
     "matrix": 16,
+    "copy": 4,
     "global": 4,
 }
 
@@ -79,22 +88,67 @@ def occupancy(resources: Resources, device: Device) -> int:
     return max(1, min(limits))
 
 
-def modelled_time_us(launches: Sequence[LaunchShape], traffic: Traffic, device: Device) -> float:
-    """The model's estimate for one call, microseconds; for ranking configs of one problem, never a measurement."""
-    compute_us = sum(_launch_cycles(launch, device) for launch in launches) / (device.clock_ghz * 1e3)
+def modelled_time_us(launches: Sequence[LaunchShape], traffic: Traffic, device: Device) -> float | None:
+    """The model's estimate for one call, microseconds; for ranking configs of one problem, never a measurement.
+
+    Returns:
+        None where it is not known how often a loop runs.
+    """
+    times = [_launch_us(launch, device) for launch in launches]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return None
     memory_us = (traffic.bytes_read + traffic.bytes_written) / device.bandwidth_bytes_per_s * 1e6
-    return len(launches) * LAUNCH_US + max(compute_us, memory_us)
+    return len(launches) * LAUNCH_US + max(sum(known), memory_us)
 
 
-def _launch_cycles(launch: LaunchShape, device: Device) -> float:
+def in_flight_share(launches: Sequence[LaunchShape], device: Device) -> float | None:
+    """The bytes that a call keeps in flight, over what full bandwidth needs; of its launches, the least.
+
+    A launch needs bandwidth times latency in flight, or all that it streams where that is less.
+
+    Returns:
+        At most 1; None where nothing is streamed or nothing is known of it.
+    """
+    shares = [_in_flight_share(launch, device) for launch in launches if launch.resources.streamed_bytes]
+    return min(shares, default=None)
+
+
+def _in_flight_share(launch: LaunchShape, device: Device) -> float:
+    needed = min(device.bandwidth_bytes_per_s * device.memory_latency_s, _streamed_bytes(launch))
+    return min(1.0, _kept_bytes(launch, device) / needed)
+
+
+def _launch_us(launch: LaunchShape, device: Device) -> float | None:
     need = launch.resources
+    if need.instructions is None or need.critical_cycles is None:
+        return None
     issue = sum(ISSUE_CYCLES[kind] * count for kind, count in need.instructions.items())
     spills = need.spill_bytes * SPILL_CYCLES_PER_BYTE
     waves = ceil(launch.blocks / (occupancy(need, device) * device.sm_count))
     blocks_per_sm = ceil(launch.blocks / device.sm_count)
     # One warp cannot use more than one scheduler, however empty the SM.
     alone = max(need.critical_cycles, issue) + spills
-    return max(waves * alone, blocks_per_sm * (need.num_warps * issue / SCHEDULERS_PER_SM + spills))
+    cycles = max(waves * alone, blocks_per_sm * (need.num_warps * issue / SCHEDULERS_PER_SM + spills))
+    return max(cycles / (device.clock_ghz * 1e3), _stream_us(launch, device))
+
+
+def _stream_us(launch: LaunchShape, device: Device) -> float:
+    kept = _kept_bytes(launch, device)
+    if not kept:
+        return 0.0
+    rate = min(device.bandwidth_bytes_per_s, kept / device.memory_latency_s)
+    return _streamed_bytes(launch) / rate * 1e6
+
+
+def _streamed_bytes(launch: LaunchShape) -> int:
+    return launch.blocks * (launch.resources.streamed_bytes or 0)
+
+
+def _kept_bytes(launch: LaunchShape, device: Device) -> int:
+    """What all blocks that are resident together keep in flight."""
+    resident = min(launch.blocks, occupancy(launch.resources, device) * device.sm_count)
+    return min(resident * (launch.resources.in_flight_bytes or 0), _streamed_bytes(launch))
 
 
 def known_launches(launches: Sequence[LaunchShape], traffic: Traffic, device: Device) -> Known:

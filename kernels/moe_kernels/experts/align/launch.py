@@ -57,4 +57,6 @@ def align_launch(ids: Tensor, num_experts: int, block_size: int, aligned: Aligne
             "CHUNK": 256 if few else 4096,
         },
         options={"num_warps": 4 if few else 16, "enable_fp_fusion": True},
+        # An expert's blocks are numbered in one round, unless there are more of them than experts.
+        data_trips=1.0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 from typing import Any, NamedTuple
 
 import torch
@@ -145,8 +146,16 @@ def _expert_launch(
             "num_stages": config["num_stages"],
             "enable_fp_fusion": True,
         },
+        data_trips=_rounds(call),
     )
     return (*operands.before, product)
+
+
+def _rounds(call: RoutedCall) -> float:
+    """How often a program multiplies BLOCK_M slots, to be expected: an expert in use has the mean of slots."""
+    in_use = experts_problem.expected_experts(call.num_tokens, call.num_experts, call.top_k)
+    rounds = ceil(call.num_slots / in_use / BLOCK_M)
+    return in_use * rounds / min(call.num_slots, call.num_experts)
 
 
 def _token_launch(

@@ -39,7 +39,7 @@ def encode_e4m3(numbers):
 
 @triton.jit
 def dot_e4m3(a, b, total):
-    """`total + a @ b` of uint8 operands, on FP8 tensor cores where the GPU has them, else on those for fp16."""
+    """`total + a @ b` of uint8 operands, on FP8 tensor cores where the compiler takes them, else on those for fp16."""
     if cuda_capability_geq(8, 9):
         # Hopper's FP8 sums keep 14 bits; they are moved to fp32 as often as each 128 of the depth.
         EXACT: tl.constexpr = min(128, a.shape[1])
