@@ -69,7 +69,9 @@ class SweepPlan:
         sweep = resolved(self.loaded)
         for section, key in _BUDGETS:
             sweep[section].pop(key)
-        figures = {name: value for name, value in asdict(self.device).items() if name != "sources"}
+        # What a model alone takes decides nothing where something is timed or recorded.
+        left_out = {"sources"} if self.evidence is Evidence.MODELLED else {"sources", "memory_latency_s"}
+        figures = {name: value for name, value in asdict(self.device).items() if name not in left_out}
         versions = {} if self.family else {name: self.versions[name] for name in ("triton", "driver")}
         return {
             "sweep": {**sweep, "device": self.device.slug},
