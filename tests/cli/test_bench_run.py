@@ -111,7 +111,7 @@ def test_options_that_cannot_be_are_refused_by_name(run, tmp_path, arguments, sa
 def test_a_name_that_is_no_file_lists_the_shipped_workloads(run):
     code, _, err = run("chta")
     assert code == 2
-    assert "no shipped workload of that name; shipped: chat, summarization" in err
+    assert "no shipped workload of that name; shipped: chat-short, chat, summarization" in err
 
 
 def test_an_arm_that_fails_is_a_row_and_the_others_go_on(run, tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def test_the_script_for_a_shell_is_printed(monkeypatch, capsys):
         ("sweep routing", [name for name in shipped_sweeps() if name.startswith("routing")]),
         ("sweep routing --device b2", ["b200"]),
         ("explain r", ["routing"]),
-        ("bench run ch", ["chat"]),
+        ("bench run ch", ["chat-short", "chat"]),
         ("bench run chat --arms split,f", ["split,fused"]),
         ("profile --model t", ["tiny"]),
         ("schema d", ["dashboard", "device"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.executors.site import Site
@@ -73,6 +74,7 @@ class _Searched:
 
     sweep: ProblemSweep
     trials: tuple[Trial, ...]
+    evaluator: Evaluator
 
 
 class _Run:
@@ -107,7 +109,7 @@ class _Run:
                 if plan.is_timed:
                     # Finals come last, and share one fresh process.
                     found = share_out(sweeps, evaluators, self._search)
-                    outcomes = share_out(found, evaluators, self._decide)
+                    outcomes = self._decide_all(found, evaluators)
                 else:
                     outcomes = share_out(sweeps, evaluators, self._search_and_decide)
             except BaseException:
@@ -121,7 +123,21 @@ class _Run:
         if self._plan.evidence is Evidence.MEASURED and (winner := self._choice.provisional(trials)):
             with self._lock:
                 self._publishers.publish(winner)
-        return _Searched(sweep, trials)
+        return _Searched(sweep, trials, evaluator)
+
+    def _decide_all(
+        self, found: Sequence[_Searched], evaluators: Sequence[Evaluator]
+    ) -> list[ProblemOutcome]:
+        """Each problem where it was searched: two GPUs of one kind differ, and a problem's times are of one."""
+
+        def decide_own(evaluator: Evaluator, _: Evaluator) -> dict[int, ProblemOutcome]:
+            own = {place: each for place, each in enumerate(found) if each.evaluator is evaluator}
+            return {place: self._decide(each, evaluator) for place, each in own.items()}
+
+        outcomes: dict[int, ProblemOutcome] = {}
+        for part in share_out(evaluators, evaluators, decide_own):
+            outcomes |= part
+        return [outcomes[place] for place in range(len(found))]
 
     def _search_and_decide(self, sweep: ProblemSweep, evaluator: Evaluator) -> ProblemOutcome:
         return self._decide(self._search(sweep, evaluator), evaluator)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moe_kernels.tunable import Config, Problem
+from workbench.sweep.stages.time_model import LEAST_IN_FLIGHT_SHARE
 from workbench.trials.trial import Evidence, Status, Trial
 
 # A timed config leaves the default only where it is this far ahead, however small the noise.
@@ -58,10 +59,17 @@ def select(
     baseline = next((trial for trial in valid if trial.config == default), None)
     if baseline is None:
         return _winner(min(valid, key=_order), None, margin)
-    ahead = [trial for trial in valid if _relative_time(trial, baseline) < 1.0 - margin]
+    ahead = [
+        trial for trial in valid if _relative_time(trial, baseline) < 1.0 - margin and not _is_starved(trial)
+    ]
     if not ahead:
         return _winner(baseline, baseline, margin)
     return _winner(_of_ties(ahead, margin, neighbour), baseline, margin)
+
+
+def _is_starved(trial: Trial) -> bool:
+    """Whether a model puts a config ahead that keeps less than half of the bytes in flight that bandwidth needs."""
+    return trial.in_flight_share is not None and trial.in_flight_share < LEAST_IN_FLIGHT_SHARE
 
 
 def _of_ties(ahead: Sequence[Trial], margin: float, neighbour: Config | None) -> Trial:

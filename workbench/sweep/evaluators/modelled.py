@@ -17,7 +17,6 @@ from workbench.sweep.evaluators.work_count import WorkCount
 from workbench.sweep.stages.interpreter import verify_interpreted
 from workbench.sweep.stages.shrink import interpreted_problem
 from workbench.sweep.stages.time_model import (
-    LEAST_IN_FLIGHT_SHARE,
     LaunchShape,
     in_flight_share,
     modelled_time_us,
@@ -123,12 +122,6 @@ class ModelledEvaluator:
         if time_us is None:
             return subject.trial(candidate, Stage.VERIFY, Status.SKIPPED, reason=NOT_MODELLED, **known)
         share = in_flight_share(launches, subject.device)
-        is_default = candidate.config == subject.kernel.default_config
-        if share is not None and share < LEAST_IN_FLIGHT_SHARE and not is_default:
-            reason = f"keeps {share:.0%} of the bytes in flight that full bandwidth needs"
-            return subject.trial(
-                candidate, Stage.SCREEN, Status.PRUNED, reason=reason, in_flight_share=share, **known
-            )
         return subject.trial(
             candidate,
             Stage.MEASURE,
