@@ -26,7 +26,7 @@ from moe_kernels.tunable import Config, Problem, Tensors, TunableKernel
 from workbench.base.files import write_whole
 from workbench.measure.inputs import draw_inputs
 from workbench.report.table import Column, Table, print_table
-from workbench.sweep.stages.interpreter import support_bfloat16, support_loop_bounds
+from workbench.sweep.stages.interpreter import mend_interpreter
 from workbench.sweep.stages.verify import poison, verify
 
 DRAWS_OF_A_CONFIG = 200
@@ -55,8 +55,7 @@ class Check:
 def main() -> int:
     arguments = parse_arguments()
     if DEVICE == "cpu":
-        support_bfloat16()
-        support_loop_bounds()
+        mend_interpreter()
     elif not torch.cuda.is_available():
         print("error: no CUDA GPU: torch sees none, and kernels are checked on one", file=sys.stderr)
         return 2

@@ -10,11 +10,10 @@ from tests.integrations.results_for_experts import CONFIG, PROBLEM
 from tests.integrations.stand_in_engines import stand_in_engines
 from workbench.measure.inputs import draw_inputs
 from workbench.sweep.kernels import load_kernel
-from workbench.sweep.stages.interpreter import support_bfloat16, support_loop_bounds
+from workbench.sweep.stages.interpreter import mend_interpreter
 from workbench.sweep.stages.verify import verify
 
-support_bfloat16()
-support_loop_bounds()
+mend_interpreter()
 
 
 @pytest.fixture(autouse=True)

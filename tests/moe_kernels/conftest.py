@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+
+if os.environ.get("TRITON_INTERPRET") == "1":
+    from workbench.sweep.stages.interpreter import mend_interpreter
+
+    mend_interpreter()
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import torch
 from moe_kernels.experts import explain_backend
 from tests.integrations.transformers.models import answer, causal_model
 from workbench.integrations.transformers import patch
-from workbench.sweep.stages.interpreter import support_loop_bounds
+from workbench.sweep.stages.interpreter import mend_interpreter
 
-support_loop_bounds()
+mend_interpreter()
 
 
 @pytest.mark.parametrize(("num_experts", "backend"), [(3, "grouped"), (4, "decode")])

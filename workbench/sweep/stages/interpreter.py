@@ -7,12 +7,16 @@ results rounded back, which is what a GPU does. Its own widening loses subnormal
 Scaled products: the interpreter reads every scale as a power of two (e8m0), those of NVFP4 (e4m3) too.
 
 Loop bounds known at run time: Triton 3.6 converts arrays of one element to integers as NumPy 2.5 no longer does.
+
+Time: the interpreter patches Triton's language at every call of a function within a kernel, builds a table of types for
+every value, and reduces one element after the other by what it doesn't know, the exclusive or of a sort among them.
+These took two thirds of the time that a routing kernel's check takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from moe_kernels.tunable import Config, Problem
@@ -27,16 +31,23 @@ def verify_interpreted(reference: str, problem: Problem, config: Config, seeds: 
     from workbench.sweep.kernels import load_kernel
     from workbench.sweep.stages.verify import verify
 
-    support_bfloat16()
-    support_loop_bounds()
-    support_e4m3_scales()
+    mend_interpreter()
     # Interpreted masked lanes compute on whatever they hold, which numpy remarks on.
     with np.errstate(all="ignore"):
         return verify(load_kernel(reference), problem, config, seeds=range(seeds), device="cpu")
 
 
-def support_bfloat16() -> None:
-    """Patches the interpreter of this process, once; harmless where Triton supports bfloat16 itself."""
+def mend_interpreter() -> None:
+    """Patches the interpreter of this process, once, and only what this version of Triton leaves to be mended."""
+    _support_bfloat16()
+    _support_loop_bounds()
+    _support_e4m3_scales()
+    _patch_language_once_a_launch()
+    _find_types_once()
+    _reduce_by_xor_at_once()
+
+
+def _support_bfloat16() -> None:
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder
 
@@ -50,8 +61,7 @@ def support_bfloat16() -> None:
             setattr(InterpreterBuilder, name, _in_fp32(operation, convert, rounds=name != "cast_impl"))
 
 
-def support_loop_bounds() -> None:
-    """Patches the interpreter of this process, once; harmless where Triton and NumPy get along."""
+def _support_loop_bounds() -> None:
     from triton.runtime import interpreter
 
     patch_tensor = interpreter._patch_lang_tensor
@@ -66,8 +76,7 @@ def support_loop_bounds() -> None:
     interpreter._patch_lang_tensor = patch
 
 
-def support_e4m3_scales() -> None:
-    """Patches the interpreter of this process, once; harmless where Triton has no scaled product to interpret."""
+def _support_e4m3_scales() -> None:
     import numpy as np
     import triton.language as tl
     from triton.runtime import interpreter
@@ -88,6 +97,66 @@ def support_e4m3_scales() -> None:
         return np.where(bits < 128, values[bits & 127], -values[bits & 127]).astype(np.float32)
 
     interpreter._dot_scaled_scale_to_f32 = read_e4m3
+
+
+def _patch_language_once_a_launch() -> None:
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    patch_language = interpreter._patch_lang
+    if hasattr(patch_language, "__wrapped__"):
+        return
+
+    def is_patched(module: Any) -> bool:
+        return module.range.__module__ == interpreter.__name__
+
+    @wraps(patch_language)
+    def patch(function: Any) -> Any:
+        modules = [each for each in function.__globals__.values() if each is tl or each is tl.core]
+        # A launch restores this, and may leave modules patched that only functions within its kernel see.
+        in_launch = tl.core.reduce.__module__ == interpreter.__name__
+        if in_launch and all(map(is_patched, modules)):
+            return None
+        return patch_language(function)
+
+    interpreter._patch_lang = patch
+
+
+def _find_types_once() -> None:
+    from triton.runtime import interpreter
+
+    find = interpreter._get_np_dtype
+    if hasattr(find, "__wrapped__"):
+        return
+    find_scalar = cache(find)
+
+    @wraps(find)
+    def find_once(data_type: Any) -> Any:
+        scalar = data_type.scalar
+        # Pointers have no hash.
+        return find(scalar) if scalar.is_ptr() else find_scalar(scalar)
+
+    interpreter._get_np_dtype = find_once
+
+
+def _reduce_by_xor_at_once() -> None:
+    import numpy as np
+    from triton.language import standard
+    from triton.runtime.interpreter import ReduceOps
+
+    reduce = ReduceOps.generic_reduce
+    if hasattr(reduce, "__wrapped__"):
+        return
+
+    @wraps(reduce)
+    def reduce_at_once(self: Any, values: Any) -> Any:
+        if self.combine_fn is not standard._xor_combine:
+            return reduce(self, values)
+        (value,) = values
+        combined = np.bitwise_xor.reduce(value.handle.data, axis=self.axis, keepdims=self.keep_dims)
+        return [self.to_tensor(combined, value.dtype)]
+
+    ReduceOps.generic_reduce = reduce_at_once
 
 
 def _in_fp32(
