@@ -27,6 +27,13 @@ def test_layers_of_two_kinds_in_turn_count_all():
     assert find_layers([step], ()).count == 30
 
 
+def test_routing_and_experts_in_parts_are_one_block_a_layer():
+    layer = ("gemm", "routing", "norm", "routing", "experts", "activation", "experts", "norm")
+    step = classes("embedding", *layer * 6, "gemm")
+    assert (find_layers([step], ()).count, find_layers([step], ()).anchor) == (6, "routing")
+    assert [end - start for start, end in layer_spans(step, "routing")] == [len(layer)] * 6
+
+
 @pytest.mark.parametrize(
     "step", [("gemm",) * 40, ("attention", "gemm", "norm", "copy", "attention", "sort", "attention")]
 )

@@ -93,7 +93,7 @@ def _refine_by_sequence(trace: Trace, rule: SequenceRule, classes: Int) -> None:
     needed = np.flatnonzero((part & _NEEDS > 0) & generic)
     for stream in np.unique(trace.work.stream[needed]):
         members = np.flatnonzero(trace.work.stream == stream)
-        telling = np.flatnonzero(~(generic | past)[members])
+        telling = np.flatnonzero(~past[members])
         for run in _generic_runs(generic[members]):
             place = np.searchsorted(telling, run.stop)
             if place < len(telling) and before[members[telling[place]]]:

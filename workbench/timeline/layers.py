@@ -15,6 +15,9 @@ from workbench.timeline.trace import Int
 
 # A layer of a decoder holds one block of each of these, if any.
 BLOCKS: tuple[KernelClass, ...] = ("attention", "routing", "experts", "kv_cache", "rope")
+# These come in parts: sorting the slots is routing after a norm, and between the experts' products is an activation.
+_IN_PARTS: tuple[KernelClass, ...] = ("routing", "experts")
+_BETWEEN_PARTS: tuple[KernelClass, ...] = ("norm", "activation", "elementwise", "copy", "reduction")
 # Layers differ in small things (sliding and global attention), so not every kernel must repeat.
 ALIKE = 0.8
 MOST_LAYERS = 1000
@@ -70,8 +73,9 @@ def layer_spans(classes: Int, anchor: KernelClass) -> tuple[tuple[int, int], ...
     Every layer holds one block of the anchor. Where a layer begins is where the way to the first anchor and the way to
     the second begin to agree, and the last one ends where it no longer goes like the one before.
     """
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(classes)) + 1))
-    blocks = classes[starts].tolist()
+    joined = _joined(classes)
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(joined)) + 1))
+    blocks = joined[starts].tolist()
     anchors = [at for at, block in enumerate(blocks) if block == CLASSES.index(anchor)]
     if len(anchors) < 2:
         return ()
@@ -100,8 +104,24 @@ def _named_layers(modules: Iterable[str]) -> set[int]:
     return {len(each) for each in numbers.values() if len(each) == max(each) - min(each) + 1 > 1}
 
 
+def _joined(classes: Int) -> Int:
+    """The classes with what stands between the parts of a block counted to it, unless nothing tells blocks apart."""
+    joined = classes.copy()
+    for name in _IN_PARTS:
+        number = CLASSES.index(name)
+        parts = np.flatnonzero(classes == number)
+        inside = np.isin(classes, [number, *map(CLASSES.index, _BETWEEN_PARTS)])
+        block = np.cumsum(~inside)[parts]
+        if len(np.unique(block)) < 2:
+            continue
+        for first, last in pairwise(np.flatnonzero(np.diff(block, prepend=-1, append=-1))):
+            joined[parts[first] : parts[last - 1]] = number
+    return joined
+
+
 def _blocks_in(classes: Int) -> tuple[int | None, KernelClass | None]:
-    blocks = classes[np.concatenate(([True], classes[1:] != classes[:-1]))]
+    joined = _joined(classes)
+    blocks = joined[np.concatenate(([True], joined[1:] != joined[:-1]))]
     counts = {name: int((blocks == CLASSES.index(name)).sum()) for name in BLOCKS}
     counts = {name: count for name, count in counts.items() if 1 < count <= MOST_LAYERS}
     if not counts:

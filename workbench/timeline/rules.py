@@ -32,8 +32,8 @@ class SequenceRule:
         members: where the run begins and ends.
         between: what may stand between members.
         after_last: what still belongs to it directly after the last member, at most two kernels.
-        past: classes that may stand between the run and what follows it, as generic kernels may.
-        before: classes of which the next kernel must be that is neither generic nor of `past`.
+        past: classes that may stand between the run and what it belongs to.
+        before: classes of which the next kernel must be that is not of `past`.
         within: the most kernels from the last member to that one.
     """
 
