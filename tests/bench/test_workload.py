@@ -30,7 +30,7 @@ def refusal(path):
 def test_the_shipped_workloads_are_chat_and_summarization():
     loaded = {name: load_workload(path).workload for name, path in shipped_workloads().items()}
     lengths = {name: (each.input_tokens, each.output_tokens) for name, each in loaded.items()}
-    assert lengths == {"chat": (1000, 1000), "summarization": (8000, 1000)}
+    assert lengths == {"chat": (1000, 1000), "chat-short": (256, 256), "summarization": (8000, 1000)}
     assert {each.arms for each in loaded.values()} == {ARMS}
 
 

@@ -26,10 +26,12 @@ class VirtualSession:
         self._accepted, self._drafted = accepted, drafted
         self.seeds = []
 
-    def start(self, seed):
+    @contextmanager
+    def run(self, seed):
         self.seeds.append(seed)
         # What is not timed may take as long as it likes.
         self._clock.seconds += 1000.0
+        yield
 
     def prefill(self):
         self._clock.seconds += self._prefill_s
@@ -60,8 +62,8 @@ class VirtualEngine:
         if isinstance(made, Exception):
             raise made
         session = VirtualSession(self.clock, arm, batch, **made)
-        start = session.start
-        session.start = lambda seed: (self.log.append((arm, batch, seed)), start(seed))
+        run = session.run
+        session.run = lambda seed: (self.log.append((arm, batch, seed)), run(seed))[1]
         try:
             yield session
         finally:

@@ -45,8 +45,8 @@ class EngineStep:
 class Session(Protocol):
     """One arm, ready for one batch; every call returns when its work on the device is done."""
 
-    def start(self, seed: int) -> None:
-        """Forgets the last run, and makes prompts for the next one; not timed."""
+    def run(self, seed: int) -> AbstractContextManager[None]:
+        """Forgets the last run and makes prompts for the next one; the block is that run. Entering is not timed."""
         ...
 
     def prefill(self) -> Sequence[int]:
@@ -58,7 +58,7 @@ class Session(Protocol):
         ...
 
     def peak_memory_bytes(self) -> int | None:
-        """The most device memory since `start`, None where unknown."""
+        """The most device memory since the run began, None where unknown."""
         ...
 
 

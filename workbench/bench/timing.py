@@ -91,19 +91,19 @@ def time_run(
         TimeoutError: it took longer than `timeout_s`; found out between two steps.
         StalledError: the session no longer yields tokens.
     """
-    session.start(seed)
-    arrivals, counted = _Arrivals(output_tokens, batch), EngineStep(())
-    prefill, decode = in_range("prefill", session.prefill), in_range("decode step", session.step)
-    before, started = energy.joules(), clock.now()
-    first = tuple(prefill())
-    arrivals.add(first, clock.now() - started)
-    while not arrivals.done:
-        step = decode()
-        arrivals.add(step.tokens, now := clock.now() - started)
-        counted = _sum(counted, step)
-        if now > timeout_s:
-            raise TimeoutError(f"longer than timeout_s, {timeout_s:g} s")
-    after = energy.joules()
+    with session.run(seed):
+        arrivals, counted = _Arrivals(output_tokens, batch), EngineStep(())
+        prefill, decode = in_range("prefill", session.prefill), in_range("decode step", session.step)
+        before, started = energy.joules(), clock.now()
+        first = tuple(prefill())
+        arrivals.add(first, clock.now() - started)
+        while not arrivals.done:
+            step = decode()
+            arrivals.add(step.tokens, now := clock.now() - started)
+            counted = _sum(counted, step)
+            if now > timeout_s:
+                raise TimeoutError(f"longer than timeout_s, {timeout_s:g} s")
+        after = energy.joules()
     return RunTiming(
         ttft_s=tuple(arrivals.first),
         last_s=tuple(arrivals.last),

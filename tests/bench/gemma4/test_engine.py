@@ -35,12 +35,12 @@ def assistant(named):
 
 def decoded(session, seed, steps):
     """The tokens of a plain session, [B, 1 + steps], and its prompts."""
-    session.start(seed)
-    session.prefill()
-    tokens = [session._token]
-    for _ in range(steps):
-        session.step()
-        tokens.append(session._token)
+    with session.run(seed):
+        session.prefill()
+        tokens = [session._token]
+        for _ in range(steps):
+            session.step()
+            tokens.append(session._token)
     return session._ids, torch.cat(tokens, dim=1)
 
 
@@ -105,7 +105,8 @@ def test_drafts_leave_the_tokens_as_they_are(named, assistant, draft_tokens):
 
 def test_an_assistant_that_is_always_right_has_its_drafts_accepted(named, assistant, monkeypatch):
     with Gemma4Engine(named, assistant).open("fused", **SHAPE, draft_tokens=3) as session:
-        session.start(0)
+        with session.run(0):
+            pass
         answers = named.model.generate(session._ids, 16)[:, 20:]
 
         def right(token, state):
@@ -178,3 +179,32 @@ def test_a_captured_session_decodes_what_an_eager_one_does(draft_tokens):
             found.append(session._token if not draft_tokens else session._progress.new[:, :8])
             assert session.peak_memory_bytes() > 0
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("draft_tokens", [0, 2])
+def test_a_step_looks_for_no_module(named, assistant, monkeypatch, draft_tokens):
+    """An arm is entered once a run: finding its modules takes longer than the host may take for a step."""
+    walks = []
+    modules = type(named.model).modules
+    monkeypatch.setattr(type(named.model), "modules", lambda model: walks.append(model) or modules(model))
+    with Gemma4Engine(named, assistant).open("split", **SHAPE, draft_tokens=draft_tokens) as session:
+        with session.run(0):
+            walks.clear()
+            session.prefill()
+            session.step()
+            assert walks == []
+        walks.clear()
+        timed(session)
+        assert 0 < len(walks) <= 2
+
+
+def test_arms_that_are_open_together_run_as_themselves(named):
+    engine = Gemma4Engine(named)
+    with (
+        engine.open("split", **SHAPE, draft_tokens=0) as split,
+        engine.open("fused", **SHAPE, draft_tokens=0) as fused,
+    ):
+        for session, route in ((split, "split_routing"), (fused, "fused_routing"), (split, "split_routing")):
+            with session.run(0):
+                routers = [each for each in named.model.modules() if isinstance(each, Gemma4Router)]
+                assert {each.route.__name__ for each in routers} == {route}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,8 +43,12 @@ class _GreedySession:
         self._load = load
         self._model, self._cache, self._device = load.model, load.cache, load.model.device
 
-    def start(self, seed: int) -> None:
-        """Draws prompts of random tokens, the same ones for a seed."""
+    @contextmanager
+    def run(self, seed: int) -> Iterator[None]:
+        """Draws prompts of random tokens, the same ones for a seed, and has the model run this arm within the block.
+
+        Once a run and not once a step: finding the modules of an arm among hundreds takes longer than a step may.
+        """
         generator = torch.Generator().manual_seed(seed)
         shape = (self._cache.batch, self._load.input_tokens)
         ids = torch.randint(self._model.config.vocab_size, shape, generator=generator)
@@ -52,12 +57,13 @@ class _GreedySession:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         self._synchronise()
+        with running(self._model, find_arm(self._load.arm)):
+            yield
 
     @torch.inference_mode()
     def prefill(self) -> Sequence[int]:
         """Reads the prompts; each sequence gets its first token."""
-        with running(self._model, find_arm(self._load.arm)):
-            self._begin(self._model.start(self._ids, self._lengths, self._cache))
+        self._begin(self._model.start(self._ids, self._lengths, self._cache))
         self._synchronise()
         return [1] * self._cache.batch
 
@@ -93,8 +99,7 @@ class PlainSession(_GreedySession):
     @torch.inference_mode()
     def step(self) -> EngineStep:
         """Decodes a token."""
-        with running(self._model, find_arm(self._load.arm)):
-            logits, _ = self._step(self._token)
+        logits, _ = self._step(self._token)
         self._cache.lengths += 1
         self._token = logits.argmax(dim=-1)
         self._synchronise()
@@ -145,9 +150,8 @@ class DraftSession(_GreedySession):
         """Drafts, and checks the draft."""
         progress = self._progress
         running_before = ~progress.done
-        with running(self._model, find_arm(self._load.arm)):
-            drafted = self._draft(progress.token, progress.state)
-            gained = check_draft(progress, drafted, self._check, self._select)
+        drafted = self._draft(progress.token, progress.state)
+        gained = check_draft(progress, drafted, self._check, self._select)
         self._cache.lengths += gained
         # Reading them waits for the device.
         tokens, drafts = tuple(gained.tolist()), int(running_before.sum())

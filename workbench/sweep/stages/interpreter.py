@@ -108,7 +108,7 @@ def _patch_language_once_a_launch() -> None:
         return
 
     def is_patched(module: Any) -> bool:
-        return module.range.__module__ == interpreter.__name__
+        return bool(module.range.__module__ == interpreter.__name__)
 
     @wraps(patch_language)
     def patch(function: Any) -> Any:
