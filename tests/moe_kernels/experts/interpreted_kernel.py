@@ -91,7 +91,7 @@ def test_sweeps_verification_passes_the_path_for_few_tokens(down_by, columns, to
 @pytest.mark.parametrize("backend", ["auto", "grouped", "decode"])
 def test_sweeps_verification_passes_the_crossover(backend):
     config = EXPERTS_BACKEND.complete({"backend": backend})
-    small = EXPERTS_BACKEND.interpreter_problem({**GEMMA, "tokens": 64}, config)
+    small = EXPERTS.interpreter_problem({**GEMMA, "tokens": 64}, EXPERTS.default_config)
     assert verify(EXPERTS_BACKEND, small, config, seeds=[0], device="cpu") is None
 
 
